@@ -1,0 +1,3 @@
+//! The `binnacle` binary.
+
+fn main() {}

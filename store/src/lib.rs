@@ -1,0 +1,22 @@
+//! Durable log storage: records in, blocks on disk, candidate blocks out.
+//!
+//! The invariant: a record accepted by [`Writer::append`] is on disk together with the cursors that
+//! cover it, is visible to every later [`Reader::snapshot`], and is returned exactly once.
+//!
+//! This crate alone knows tantivy and rusqlite. It does not know query languages, HTTP or Docker.
+
+pub mod block;
+pub mod config;
+pub mod level;
+pub mod prune;
+pub mod reader;
+pub mod record;
+pub mod writer;
+
+pub use block::{Block, Lines, Pairs};
+pub use config::Config;
+pub use level::Level;
+pub use prune::{Prune, Text};
+pub use reader::{BlockQuery, BlockRef, Candidates, Reader, Snapshot, StreamInfo};
+pub use record::{Labels, Origin, Pair, Record, StreamId, TimeRange};
+pub use writer::{Batch, Committed, Container, CursorUpdate, Gap, GapReason, Writer};
