@@ -2,3 +2,5 @@
 //! the store with the cursors that cover them.
 //!
 //! This crate alone knows bollard. It does not know how records are stored or queried.
+
+pub mod config;
