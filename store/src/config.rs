@@ -1,4 +1,4 @@
-//! Settings of the store, and the types in which durations and sizes are written.
+//! Settings of the store, and the types in which durations, sizes and limits are written.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,10 +6,139 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Settings of the store: the config sections `store` and `retention`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Settings of the store: the config section `store`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Config {}
+pub struct Config {
+    /// Length of a window: the piece of log time that is stored in one folder and deleted at once.
+    /// Fixed when the data folder is made; a later change holds for new data folders only.
+    pub window: Period,
+    /// Memory of the newest records, not yet in blocks, at which blocks are built from them.
+    pub flush_bytes: ByteSize,
+    /// Age of the oldest record not yet in a block at which blocks are built even from little data.
+    pub flush_age: Period,
+    /// The most memory that records not yet in blocks may take. Appends wait while it is used up, so that
+    /// sources slow down instead of memory growing. At least twice `store.flush_bytes`.
+    pub head_bytes: ByteSize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            window: Period(Duration::from_secs(3600)),
+            flush_bytes: ByteSize(64 << 20),
+            flush_age: Period(Duration::from_secs(120)),
+            head_bytes: ByteSize(160 << 20),
+        }
+    }
+}
+
+impl Config {
+    /// What cannot be used, as (setting, reason); empty when all is well.
+    #[must_use]
+    pub fn validate(&self) -> Vec<(String, String)> {
+        let mut mistakes = Vec::new();
+        let mut wrong = |setting: &str, reason: String| mistakes.push((setting.to_owned(), reason));
+        if self.window.0 < MIN_WINDOW || self.window.0 > MAX_WINDOW {
+            wrong("window", format!("`{}` is not between `1m` and `30d`", self.window));
+        }
+        if self.flush_bytes < MIN_FLUSH_BYTES {
+            wrong("flush_bytes", format!("`{}` is below `{MIN_FLUSH_BYTES}`", self.flush_bytes));
+        }
+        if self.flush_age.0 < Duration::from_secs(1) {
+            wrong("flush_age", format!("`{}` is below `1s`", self.flush_age));
+        }
+        if self.head_bytes.0 / 2 < self.flush_bytes.0 {
+            let reason = format!(
+                "`{}` is less than twice `store.flush_bytes` (`{}`)",
+                self.head_bytes, self.flush_bytes
+            );
+            wrong("head_bytes", reason);
+        } else if self.head_bytes > MAX_HEAD_BYTES {
+            wrong("head_bytes", format!("`{}` is above `{MAX_HEAD_BYTES}`", self.head_bytes));
+        }
+        mistakes
+    }
+}
+
+/// A window is a folder with its own index: shorter ones would make thousands of them a day, longer ones
+/// make deletion by size too coarse.
+const MIN_WINDOW: Duration = Duration::from_secs(60);
+const MAX_WINDOW: Duration = Duration::from_secs(30 * 86_400);
+/// Less would make blocks too small to compress.
+const MIN_FLUSH_BYTES: ByteSize = ByteSize(1 << 20);
+const MAX_HEAD_BYTES: ByteSize = ByteSize(64 << 30);
+
+/// What is deleted, and when: the config section `retention`. Whole windows are deleted, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionConfig {
+    /// Age, by log time, at which records are deleted: `off` or a duration. Off by default, since size
+    /// bounds the disk anyway and an old file that someone stores on purpose would vanish at once.
+    pub max_age: Limit<Period>,
+    /// Size of all stored data above which the oldest is deleted: `off` or a size.
+    pub max_bytes: Limit<ByteSize>,
+    /// Free space of the disk below which the oldest data is deleted, and, when none is left to delete, new
+    /// records are refused: `off` or a size.
+    pub min_free_bytes: Limit<ByteSize>,
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        Self {
+            max_age: Limit(None),
+            max_bytes: Limit(Some(ByteSize(20 << 30))),
+            min_free_bytes: Limit(Some(ByteSize(256 << 20))),
+        }
+    }
+}
+
+impl RetentionConfig {
+    /// What cannot be used, as (setting, reason); empty when all is well.
+    #[must_use]
+    pub fn validate(&self) -> Vec<(String, String)> {
+        let mut mistakes = Vec::new();
+        if let Limit(Some(age)) = self.max_age
+            && age.0 < Duration::from_secs(60)
+        {
+            mistakes.push(("max_age".to_owned(), format!("`{age}` is below `1m`; write `off` to keep all")));
+        }
+        if let Limit(Some(size)) = self.max_bytes
+            && size < MIN_RETAINED_BYTES
+        {
+            let reason = format!("`{size}` is below `{MIN_RETAINED_BYTES}`; write `off` for no limit");
+            mistakes.push(("max_bytes".to_owned(), reason));
+        }
+        mistakes
+    }
+}
+
+/// Below this the newest window alone may be over the limit all the time.
+const MIN_RETAINED_BYTES: ByteSize = ByteSize(1 << 20);
+
+/// A limit that can be switched off: `off`, or the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit<T>(pub Option<T>);
+
+impl<T: std::str::FromStr<Err = String>> std::str::FromStr for Limit<T> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim().eq_ignore_ascii_case("off") {
+            return Ok(Self(None));
+        }
+        text.parse().map(|limit| Self(Some(limit))).map_err(|wrong| format!("{wrong}, or `off`"))
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Limit<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(limit) => limit.fmt(f),
+            None => f.write_str("off"),
+        }
+    }
+}
 
 /// A number of bytes, written `64MiB`, `10GB` or as plain bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,10 +249,13 @@ macro_rules! written_as_text {
                 #[derive(Deserialize)]
                 #[serde(untagged)]
                 enum Written {
+                    Switch(bool),
                     Number(u64),
                     Text(String),
                 }
                 let text = match Written::deserialize(deserializer)? {
+                    // Some YAML readers take a bare `off` for a boolean.
+                    Written::Switch(on) => if on { "on" } else { "off" }.to_owned(),
                     Written::Number(number) => number.to_string(),
                     Written::Text(text) => text,
                 };
@@ -144,6 +276,8 @@ macro_rules! written_as_text {
 }
 written_as_text!(ByteSize, "ByteSize", "64MiB");
 written_as_text!(Period, "Period", "30s");
+written_as_text!(Limit<ByteSize>, "ByteSizeOrOff", "20GiB");
+written_as_text!(Limit<Period>, "PeriodOrOff", "30d");
 
 #[cfg(test)]
 mod tests {
@@ -158,6 +292,28 @@ mod tests {
         for text in ["250ms", "30s", "1h30m", "7d", "1d1ms"] {
             assert_eq!(text.parse::<Period>().unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn limits_can_be_off() {
+        assert_eq!(serde_json::from_str::<Limit<Period>>("\"off\"").unwrap(), Limit(None));
+        assert_eq!(serde_json::from_str::<Limit<Period>>("false").unwrap(), Limit(None));
+        assert_eq!(serde_json::from_str::<Limit<ByteSize>>("4096").unwrap(), Limit(Some(ByteSize(4096))));
+        assert!(serde_json::from_str::<Limit<ByteSize>>("true").is_err());
+        assert_eq!(serde_json::to_string(&Limit::<Period>(None)).unwrap(), "\"off\"");
+    }
+
+    #[test]
+    fn defaults_are_valid_and_mistakes_are_named() {
+        assert_eq!(Config::default().validate(), []);
+        assert_eq!(RetentionConfig::default().validate(), []);
+        let config = Config { head_bytes: ByteSize(64 << 20), ..Config::default() };
+        assert_eq!(config.validate()[0].0, "head_bytes");
+        let retention = RetentionConfig {
+            max_age: Limit(Some(Period(Duration::from_secs(1)))),
+            ..RetentionConfig::default()
+        };
+        assert_eq!(retention.validate()[0].0, "max_age");
     }
 
     #[test]

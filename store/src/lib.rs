@@ -14,7 +14,7 @@ pub mod record;
 pub mod writer;
 
 pub use block::{Block, Lines, Pairs};
-pub use config::Config;
+pub use config::{Config, RetentionConfig};
 pub use level::Level;
 pub use prune::{Prune, Text};
 pub use reader::{BlockQuery, BlockRef, Candidates, Reader, Snapshot, StreamInfo};
