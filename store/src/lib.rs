@@ -7,6 +7,7 @@
 
 pub mod block;
 pub mod config;
+pub mod fields;
 pub mod level;
 pub mod prune;
 pub mod reader;
