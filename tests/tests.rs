@@ -1,0 +1,11 @@
+//! The real binary against real Docker engines, black box: containers write lines that are known in
+//! advance, and what Binnacle then answers is compared with them.
+//!
+//! One program, so that it links once. Tests with containers need root, `docker.io` and `busybox-static`:
+//! run `./test`, which sees to it. Every test starts an engine of its own and ends it (`harness/engine.rs`).
+
+#![expect(clippy::unwrap_used, reason = "a step that fails here fails the test")]
+
+mod harness;
+
+mod emitter_is_sound;
