@@ -9,6 +9,7 @@ pub mod block;
 pub mod config;
 pub mod fields;
 pub mod level;
+mod part;
 pub mod prune;
 pub mod reader;
 pub mod record;
