@@ -64,7 +64,7 @@ impl PartWriter {
     /// When the temporary file beside it cannot be made.
     pub(crate) fn create(path: &Path, id: PartId, window: TimeRange) -> Result<Self, StoreError> {
         let temporary = path.with_extension("tmp");
-        let io = |source| StoreError::Io { action: "create", path: temporary.display().to_string(), source };
+        let io = |source| StoreError::io("create", &temporary, source);
         let file = File::create(&temporary).map_err(io)?;
         let packer = Packer::new().map_err(io)?;
         let mut writer = Self {
@@ -153,6 +153,6 @@ impl PartWriter {
     }
 
     fn failed(&self, action: &'static str, source: std::io::Error) -> StoreError {
-        StoreError::Io { action, path: self.path.display().to_string(), source }
+        StoreError::io(action, &self.path, source)
     }
 }
