@@ -1,3 +1,17 @@
 //! From questions to answers: query languages, planning, execution, the HTTP API and live tails.
 //!
 //! This crate alone knows axum (bar the collector's own small admin port). It does not know Docker.
+
+pub mod config;
+pub mod exec;
+pub mod filter;
+pub mod hit;
+pub mod http;
+pub mod plan;
+pub mod search;
+pub mod time;
+
+pub use config::Config;
+pub use exec::{Context, ExecError};
+pub use filter::Filter;
+pub use hit::Hit;

@@ -1,0 +1,162 @@
+//! Which rows of a block match, and what is kept of each: the part that query languages differ in.
+
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+
+use store::block::BlockError;
+use store::{Block, BlockRef};
+
+use crate::filter::{BlockPairs, Filter, Row, RowPairs};
+use crate::hit::{self, Hit};
+use crate::plan::StreamFilters;
+
+/// The order in which rows are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Oldest first.
+    Forward,
+    /// Newest first.
+    Backward,
+}
+
+/// Decides which rows of a block match, and what is kept of each.
+pub trait Select: Sync {
+    /// What is kept of a row.
+    type Item: Send;
+
+    /// Whether rows of the block may match at all; asked before it is read.
+    fn wants(&self, block: &BlockRef) -> bool;
+
+    /// Hands the matching rows within `rows` to `found`, in `order`, until it breaks.
+    ///
+    /// # Errors
+    /// When a column cannot be read.
+    fn select(
+        &self,
+        block: &Block,
+        rows: Range<usize>,
+        order: Order,
+        found: &mut dyn FnMut(usize, Self::Item) -> ControlFlow<()>,
+    ) -> Result<(), BlockError>;
+
+    /// Bytes an item occupies, about.
+    fn size(item: &Self::Item) -> usize;
+}
+
+/// Calls `visit` for the rows of `rows` that pass `filter`, in `order`, until it breaks.
+///
+/// # Errors
+/// When a column cannot be read; what was visited until then is void.
+pub fn matching_rows(
+    block: &Block,
+    filter: &Filter,
+    rows: Range<usize>,
+    order: Order,
+    visit: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<(), BlockError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    if matches!(filter, Filter::All) {
+        in_order(rows, order, |row| Ok(visit(row)))?;
+        return Ok(());
+    }
+    if let Some(wanted) = filter.levels().listed()
+        && !block.levels()?.get(rows.clone()).unwrap_or_default().iter().any(|level| wanted.contains(level))
+    {
+        return Ok(());
+    }
+    let pairs = BlockPairs::of(block);
+    let lines = block.lines()?;
+    let levels = block.levels()?;
+    let passes = |row: usize| {
+        filter.is_match(&Row {
+            labels: block.labels(),
+            level: levels[row],
+            line: lines.get(row),
+            pairs: RowPairs::Block(&pairs, row),
+        })
+    };
+    let mut test = |row: usize| {
+        if !passes(row) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        pairs.checked()?;
+        Ok(visit(row))
+    };
+    match filter.scan(lines) {
+        Some(scanned) => {
+            let from = scanned.partition_point(|row| (*row as usize) < rows.start);
+            let to = scanned.partition_point(|row| (*row as usize) < rows.end);
+            let scanned = scanned.get(from..to).unwrap_or_default();
+            in_order(0..scanned.len(), order, |i| test(scanned[i] as usize))?;
+        }
+        None => in_order(rows, order, test)?,
+    }
+    pairs.checked()
+}
+
+fn in_order(
+    range: Range<usize>,
+    order: Order,
+    mut visit: impl FnMut(usize) -> Result<ControlFlow<()>, BlockError>,
+) -> Result<(), BlockError> {
+    let length = range.len();
+    for i in 0..length {
+        let at = match order {
+            Order::Forward => range.start + i,
+            Order::Backward => range.end - 1 - i,
+        };
+        if visit(at)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Selects the hits of a search.
+#[derive(Clone, Debug)]
+pub struct Hits<'a> {
+    /// What is left to test, by stream.
+    pub filters: &'a StreamFilters,
+}
+
+impl Select for Hits<'_> {
+    type Item = Hit;
+
+    fn wants(&self, block: &BlockRef) -> bool {
+        self.filters.get(block.stream()).is_some()
+    }
+
+    fn select(
+        &self,
+        block: &Block,
+        rows: Range<usize>,
+        order: Order,
+        found: &mut dyn FnMut(usize, Hit) -> ControlFlow<()>,
+    ) -> Result<(), BlockError> {
+        let Some(filter) = self.filters.get(block.stream()) else { return Ok(()) };
+        let mut failed = None;
+        matching_rows(block, filter, rows, order, &mut |row| match hit_at(block, row) {
+            Ok(hit) => found(row, hit),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn size(item: &Hit) -> usize {
+        item.size()
+    }
+}
+
+fn hit_at(block: &Block, row: usize) -> Result<Hit, BlockError> {
+    Ok(Hit {
+        timestamp_ns: block.timestamps()?[row],
+        line: block.lines()?.get(row).to_vec(),
+        labels: Arc::clone(block.labels()),
+        metadata: hit::metadata(block.levels()?[row], block.pairs()?.get(row)),
+    })
+}

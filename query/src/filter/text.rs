@@ -1,0 +1,334 @@
+//! Text looked for in a line or in a value: words, phrases, prefixes and regular expressions.
+//!
+//! Words and phrases match regardless of case at token boundaries, like `grep -iw -F`: where the text begins
+//! (ends) with an alphanumeric character, the character before (after) the occurrence must not be one.
+//! The invariant: what [`TextTest::prune`] says holds for every line that [`TextTest::is_match`] accepts.
+
+use regex::bytes::{Regex, RegexBuilder};
+use store::{Lines, Prune, Text};
+
+use super::literals;
+
+/// Largest compiled form of a user's regular expression, in bytes; a bigger one is refused.
+const MAX_REGEX_BYTES: usize = 1 << 20;
+
+/// A test of text.
+#[derive(Clone, Debug)]
+pub struct TextTest {
+    regex: Regex,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    /// Literal text, with the edges at which a token must end.
+    Literal {
+        text: String,
+        starts_token: bool,
+        ends_token: bool,
+    },
+    Regex {
+        prune: Prune,
+    },
+}
+
+impl TextTest {
+    /// A word or phrase, whole tokens only.
+    #[must_use]
+    pub fn words(text: &str) -> Self {
+        Self::literal(text, begins_with_token(text), ends_with_token(text))
+    }
+
+    /// A word or phrase whose last token may go on.
+    #[must_use]
+    pub fn prefix(text: &str) -> Self {
+        Self::literal(text, begins_with_token(text), false)
+    }
+
+    /// A piece of text with the token edges as given.
+    ///
+    /// # Panics
+    /// Never: an escaped literal is a valid pattern, and its size is not limited.
+    #[must_use]
+    pub fn literal(text: &str, starts_token: bool, ends_token: bool) -> Self {
+        let regex = RegexBuilder::new(&ignoring_case(text))
+            .size_limit(usize::MAX)
+            .build()
+            .expect("BUG: an escaped literal is a valid pattern");
+        Self { regex, kind: Kind::Literal { text: text.to_owned(), starts_token, ends_token } }
+    }
+
+    /// A regular expression that matches anywhere, case-sensitive.
+    ///
+    /// # Errors
+    /// When the pattern is malformed or compiles to something huge; the text says why.
+    pub fn regex(pattern: &str) -> Result<Self, String> {
+        let regex = RegexBuilder::new(pattern).size_limit(MAX_REGEX_BYTES).build().map_err(|e| match e {
+            regex::Error::CompiledTooBig(limit) => {
+                format!("the pattern needs more than {limit} bytes when compiled; write a simpler one")
+            }
+            other => other.to_string(),
+        })?;
+        Ok(Self { regex, kind: Kind::Regex { prune: literals::prune_of_pattern(pattern) } })
+    }
+
+    /// Whether `bytes` match.
+    #[must_use]
+    pub fn is_match(&self, bytes: &[u8]) -> bool {
+        match &self.kind {
+            Kind::Regex { .. } => self.regex.is_match(bytes),
+            Kind::Literal { starts_token, ends_token, .. } => {
+                let mut from = 0;
+                while let Some(hit) = self.regex.find_at(bytes, from) {
+                    if fits(bytes, hit.range(), *starts_token, *ends_token) {
+                        return true;
+                    }
+                    from = hit.start() + 1;
+                    if from > bytes.len() {
+                        return false;
+                    }
+                }
+                false
+            }
+        }
+    }
+
+    /// Rows of a block whose lines match, ascending; `None` when only a look at each line can tell.
+    #[must_use]
+    pub fn scan(&self, lines: &Lines) -> Option<Vec<u32>> {
+        let Kind::Literal { text, starts_token, ends_token } = &self.kind else { return None };
+        // A record may hold line ends of its own: a text with one cannot be told from two records.
+        if text.contains('\n') || text.is_empty() {
+            return None;
+        }
+        let buffer = lines.bytes();
+        let mut rows = Vec::new();
+        let mut from = 0;
+        while let Some(hit) = self.regex.find_at(buffer, from) {
+            let row = lines.line_at(hit.start());
+            let span = lines.span(row);
+            let within = hit.start() - span.start..hit.end() - span.start;
+            if fits(&buffer[span.clone()], within, *starts_token, *ends_token) {
+                rows.push(u32::try_from(row).unwrap_or(u32::MAX));
+                from = span.end + 1;
+            } else {
+                from = hit.start() + 1;
+            }
+            if from >= buffer.len() {
+                break;
+            }
+        }
+        Some(rows)
+    }
+
+    /// What every matching line (or value) holds.
+    #[must_use]
+    pub fn prune(&self) -> Prune {
+        match &self.kind {
+            Kind::Regex { prune } => prune.clone(),
+            Kind::Literal { text, starts_token, ends_token } => {
+                prune_of_literal(text, *starts_token, *ends_token)
+            }
+        }
+    }
+}
+
+/// Only ASCII letters may be promised to the index regardless of case; the text is cut at all others.
+fn prune_of_literal(text: &str, starts_token: bool, ends_token: bool) -> Prune {
+    if text.is_ascii() {
+        return Prune::Text(Text {
+            bytes: text.as_bytes().to_vec(),
+            starts_token,
+            ends_token,
+            ignore_case: true,
+        });
+    }
+    let mut parts = Vec::new();
+    for (at, piece) in pieces(text, |c| c.is_ascii()) {
+        parts.push(Prune::Text(Text {
+            bytes: piece.as_bytes().to_vec(),
+            starts_token: starts_token && at == 0,
+            ends_token: ends_token && at + piece.len() == text.len(),
+            ignore_case: true,
+        }));
+    }
+    if parts.is_empty() { Prune::Any } else { Prune::And(parts) }
+}
+
+/// The longest runs of characters that `keep` accepts, each with its place in `text`.
+pub(super) fn pieces(text: &str, keep: impl Fn(char) -> bool) -> Vec<(usize, &str)> {
+    let mut found = Vec::new();
+    let mut start = None;
+    for (at, c) in text.char_indices().chain([(text.len(), '\0')]) {
+        let inside = at < text.len() && keep(c);
+        match (inside, start) {
+            (true, None) => start = Some(at),
+            (false, Some(from)) => {
+                found.extend(text.get(from..at).map(|piece| (from, piece)));
+                start = None;
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Two characters that count as the same letter. An ASCII letter equals only its ASCII other case, so that
+/// an index which folds ASCII alone never misses a line (the Kelvin sign is no `k`).
+#[must_use]
+pub fn same_letter(a: char, b: char) -> bool {
+    a == b || fold(a) == fold(b)
+}
+
+fn fold(c: char) -> char {
+    if c.is_ascii() {
+        return c.to_ascii_lowercase();
+    }
+    let mut lower = c.to_lowercase();
+    match (lower.next(), lower.next()) {
+        (Some(single), None) if !single.is_ascii() => single,
+        _ => c,
+    }
+}
+
+/// Whether two texts are the same regardless of case.
+#[must_use]
+pub fn same_text(a: &str, b: &str) -> bool {
+    a.chars().map(fold).eq(b.chars().map(fold))
+}
+
+fn ignoring_case(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 16);
+    let mut ascii = String::new();
+    let flush = |ascii: &mut String, pattern: &mut String| {
+        if !ascii.is_empty() {
+            pattern.push_str("(?i-u:");
+            pattern.push_str(&regex::escape(ascii));
+            pattern.push(')');
+            ascii.clear();
+        }
+    };
+    for c in text.chars() {
+        if c.is_ascii() {
+            ascii.push(c);
+            continue;
+        }
+        flush(&mut ascii, &mut pattern);
+        let mut variants: Vec<char> =
+            c.to_lowercase().chain(c.to_uppercase()).filter(|v| same_letter(c, *v)).collect();
+        variants.push(c);
+        variants.dedup();
+        let variants: Vec<String> = variants.iter().map(char::to_string).collect();
+        pattern.push_str("(?:");
+        pattern.push_str(&variants.join("|"));
+        pattern.push(')');
+    }
+    flush(&mut ascii, &mut pattern);
+    pattern
+}
+
+/// Whether the first character is part of a token.
+pub(super) fn begins_with_token(text: &str) -> bool {
+    text.chars().next().is_some_and(char::is_alphanumeric)
+}
+
+/// Whether the last character is part of a token.
+pub(super) fn ends_with_token(text: &str) -> bool {
+    text.chars().next_back().is_some_and(char::is_alphanumeric)
+}
+
+fn fits(line: &[u8], hit: std::ops::Range<usize>, starts_token: bool, ends_token: bool) -> bool {
+    (!starts_token || !char_before(line, hit.start).is_some_and(char::is_alphanumeric))
+        && (!ends_token || !char_after(line, hit.end).is_some_and(char::is_alphanumeric))
+}
+
+/// The character that ends at `at`, `None` at the start and where the bytes are not UTF-8.
+fn char_before(line: &[u8], at: usize) -> Option<char> {
+    let last = *line.get(at.checked_sub(1)?)?;
+    if last.is_ascii() {
+        return Some(char::from(last));
+    }
+    (2..=4.min(at)).find_map(|n| single_char(&line[at - n..at]))
+}
+
+/// The character that starts at `at`, `None` at the end and where the bytes are not UTF-8.
+fn char_after(line: &[u8], at: usize) -> Option<char> {
+    let first = *line.get(at)?;
+    if first.is_ascii() {
+        return Some(char::from(first));
+    }
+    (2..=4.min(line.len() - at)).find_map(|n| single_char(&line[at..at + n]))
+}
+
+fn single_char(bytes: &[u8]) -> Option<char> {
+    let mut chars = std::str::from_utf8(bytes).ok()?.chars();
+    let first = chars.next()?;
+    chars.next().is_none().then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_match_whole_tokens_regardless_of_case() {
+        for (text, line, expected) in [
+            ("pay", "pay now", true),
+            ("pay", "PAY", true),
+            ("pay", "repay", false),
+            ("pay", "payment", false),
+            ("pay", "payment pay", true),
+            ("pay", "pre-pay_x", true),
+            ("payment declined", "x: Payment Declined!", true),
+            ("payment declined", "payment  declined", false),
+            ("(x", "f(x)", true),
+            ("(x", "f(xy)", false),
+            ("=", "a=b", true),
+            ("über", "ÜBER alles", true),
+            ("über", "grüber", false),
+            ("ber", "über", false),
+            ("k", "\u{212a}", false),
+            ("a", "caf\u{e9}a", false),
+        ] {
+            assert_eq!(TextTest::words(text).is_match(line.as_bytes()), expected, "{text} in {line}");
+        }
+        assert!(TextTest::words("caf").is_match(b"caf\xe9"), "a broken byte is no letter");
+        assert!(TextTest::words("a").is_match("\u{2014}a\u{2014}".as_bytes()), "a dash is no letter");
+    }
+
+    #[test]
+    fn a_prefix_begins_a_token() {
+        assert!(TextTest::prefix("pay").is_match(b"the PAYMENT"));
+        assert!(!TextTest::prefix("pay").is_match(b"repayment"));
+    }
+
+    #[test]
+    fn scanning_a_block_finds_what_each_line_has() {
+        let mut lines = Lines::default();
+        for line in ["pay", "", "repay", "x repay pay pay", "pay\nnow", "PAY"] {
+            lines.push(line.as_bytes());
+        }
+        assert_eq!(TextTest::words("pay").scan(&lines), Some(vec![0, 3, 4, 5]));
+        assert_eq!(TextTest::words("pay\nnow").scan(&lines), None);
+        assert_eq!(TextTest::words("nothing").scan(&lines), Some(vec![]));
+    }
+
+    #[test]
+    fn the_index_is_promised_ascii_only() {
+        let Prune::And(parts) = TextTest::words("größe 5").prune() else { panic!("not cut") };
+        let texts: Vec<(String, bool, bool)> = parts
+            .into_iter()
+            .map(|part| match part {
+                Prune::Text(t) => (String::from_utf8(t.bytes).unwrap(), t.starts_token, t.ends_token),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(texts, [("gr".into(), true, false), ("e 5".into(), false, true)]);
+    }
+
+    #[test]
+    fn bad_and_huge_patterns_are_refused() {
+        assert!(TextTest::regex("(").is_err());
+        assert!(TextTest::regex(r"\w{1000}{1000}").is_err());
+    }
+}

@@ -1,0 +1,98 @@
+//! The native HTTP API: `/health`, `/ready`, `/metrics` and `/api/v1/*`. docs/http-api.md is the user's page.
+//!
+//! Handlers only translate: parameters in, answers out. Work on data runs off the async runtime, behind the
+//! gate, and ends when the client leaves.
+
+mod error;
+mod listing;
+mod metrics;
+mod observe;
+mod openapi;
+mod params;
+mod search;
+mod state;
+mod stream;
+mod tail;
+mod trace;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri, header};
+use axum::middleware;
+use axum::response::{Html, IntoResponse};
+use axum::routing::{MethodRouter, get};
+use prometheus::Encoder;
+use tower_http::compression::CompressionLayer;
+
+pub use error::ApiError;
+pub use metrics::Metrics;
+pub use state::AppState;
+
+/// Every route and what answers it.
+fn routes() -> Vec<(&'static str, MethodRouter<AppState>)> {
+    vec![
+        ("/", get(web_page)),
+        ("/health", get(|| async { "ok\n" })),
+        ("/ready", get(ready)),
+        ("/metrics", get(metrics_text)),
+        ("/api/v1/search", get(search::search)),
+        ("/api/v1/tail", get(tail::tail)),
+        ("/api/v1/traces/{id}", get(trace::trace)),
+        ("/api/v1/containers", get(listing::containers)),
+        ("/api/v1/labels", get(listing::labels)),
+        ("/api/v1/stats", get(listing::stats)),
+        ("/api/v1/openapi.json", get(openapi::document)),
+    ]
+}
+
+/// The routes of this crate's native API, to be merged with others. It owns the answer to unknown paths.
+pub fn router(state: AppState) -> Router {
+    let mut router = Router::new();
+    for (path, handler) in routes() {
+        router = router.route(path, handler.fallback(wrong_method));
+    }
+    router
+        .fallback(unknown_path)
+        .layer(CompressionLayer::new().gzip(true))
+        .layer(middleware::from_fn_with_state(state.clone(), observe::observe))
+        .with_state(state)
+}
+
+async fn web_page() -> Html<&'static str> {
+    Html(include_str!("page.html"))
+}
+
+async fn ready(State(state): State<AppState>) -> Result<&'static str, ApiError> {
+    if state.is_ready() {
+        return Ok("ready\n");
+    }
+    Err(ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "not_ready",
+        "not ready: the store is being opened, or the containers have not been listed yet",
+    ))
+}
+
+async fn metrics_text(State(state): State<AppState>) -> Result<impl IntoResponse, ApiError> {
+    let mut body = Vec::new();
+    prometheus::TextEncoder::new()
+        .encode(&state.registry().gather(), &mut body)
+        .map_err(|e| ApiError::internal(format!("cannot write the metrics: {e}")))?;
+    Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], body))
+}
+
+async fn unknown_path(uri: Uri) -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        format!("there is nothing at `{}`; the routes are listed at `/api/v1/openapi.json`", uri.path()),
+    )
+}
+
+async fn wrong_method(method: axum::http::Method, uri: Uri) -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        format!("`{}` answers GET, not {method}", uri.path()),
+    )
+}
