@@ -32,6 +32,8 @@ pub struct CollectConfig {
     pub poll_interval: Period,
     /// How often all containers are listed, in case Docker's events did not tell of a change.
     pub list_interval: Period,
+    /// Container metrics.
+    pub stats: crate::stats::StatsConfig,
 }
 
 impl Default for CollectConfig {
@@ -44,6 +46,7 @@ impl Default for CollectConfig {
             max_line_bytes: ByteSize(1 << 20),
             poll_interval: Period(Duration::from_millis(100)),
             list_interval: Period(Duration::from_secs(30)),
+            stats: crate::stats::StatsConfig::default(),
         }
     }
 }
@@ -84,6 +87,7 @@ impl CollectConfig {
                 wrong.push((key.to_owned(), format!("`{period}` is not between {low} and {high}")));
             }
         }
+        wrong.extend(self.stats.validate().into_iter().map(|(key, why)| (format!("stats.{key}"), why)));
         wrong
     }
 }
