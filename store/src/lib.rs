@@ -6,16 +6,28 @@
 //! This crate alone knows tantivy and rusqlite. It does not know query languages, HTTP or Docker.
 
 pub mod block;
+mod catalog;
 pub mod config;
+pub mod error;
 pub mod fields;
+mod hash;
+mod head;
 pub mod level;
+mod lock;
+mod metrics;
+mod part;
+mod parts;
+mod payload;
 pub mod prune;
 pub mod reader;
 pub mod record;
+mod recovery;
+mod state;
 pub mod writer;
 
 pub use block::{Block, Lines, Pairs};
 pub use config::{Config, RetentionConfig};
+pub use error::StoreError;
 pub use level::Level;
 pub use prune::{Prune, Text};
 pub use reader::{BlockQuery, BlockRef, Candidates, Reader, Snapshot, StreamInfo};

@@ -1,37 +1,6 @@
-//! The one writer of a data folder.
+//! What sources hand to the store.
 
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use crate::Config;
-use crate::reader::{Head, Reader};
 use crate::record::Record;
-
-/// Why the store refuses or fails.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Another process writes to this folder.
-    #[error("`{dir}` is written by {holder}; end it, or give this one another folder with --data")]
-    Locked {
-        /// Data folder.
-        dir: String,
-        /// Who holds the lock: command, pid, since when.
-        holder: String,
-    },
-    /// The operating system says no.
-    #[error("cannot {action} `{path}`: {source}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: String,
-        /// The system's word.
-        source: std::io::Error,
-    },
-    /// The writer has ended.
-    #[error("the store is closed")]
-    Closed,
-}
 
 /// What one source hands over at once: stored whole, in one transaction, or not at all.
 #[derive(Clone, Debug, Default)]
@@ -85,6 +54,8 @@ pub enum GapReason {
     DaemonError,
     /// The log driver keeps nothing that can be read.
     Unreadable,
+    /// Stored records were damaged on disk.
+    Damaged,
 }
 
 impl GapReason {
@@ -96,7 +67,16 @@ impl GapReason {
             Self::Removed => "removed",
             Self::DaemonError => "daemon_error",
             Self::Unreadable => "unreadable",
+            Self::Damaged => "damaged",
         }
+    }
+
+    /// The reason with this name (as [`GapReason::name`] gives it).
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Rotated, Self::Removed, Self::DaemonError, Self::Unreadable, Self::Damaged]
+            .into_iter()
+            .find(|reason| reason.name() == name)
     }
 }
 
@@ -130,62 +110,7 @@ pub struct Container {
 /// Proof that a batch is durable and visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed {
-    /// Sequence number of the commit that holds the batch; grows by one with each commit.
+    /// Number of the latest commit that holds records of the batch; grows by one with each commit. A batch
+    /// without records makes no commit and gets the number of the one before it.
     pub commit: u64,
-}
-
-/// The one writer of a data folder. Cloning shares it.
-#[derive(Clone, Debug)]
-pub struct Writer {
-    head: Arc<Mutex<Head>>,
-}
-
-impl Writer {
-    /// Opens or makes the data folder and takes its lock; the store's metrics go into `registry`.
-    ///
-    /// # Errors
-    /// When another process holds the lock, or the folder cannot be used or recovered.
-    pub fn open(_dir: &Path, _config: &Config, _registry: &prometheus::Registry) -> Result<Self, StoreError> {
-        Ok(Self { head: Arc::default() })
-    }
-
-    /// Stores a batch. When this returns, the batch is on disk and every later snapshot sees it.
-    ///
-    /// # Errors
-    /// When the batch could not be stored; nothing of it is visible then.
-    pub async fn append(&self, batch: Batch) -> Result<Committed, StoreError> {
-        self.append_blocking(batch)
-    }
-
-    /// [`Writer::append`] for threads outside the async runtime.
-    ///
-    /// # Errors
-    /// As [`Writer::append`].
-    pub fn append_blocking(&self, batch: Batch) -> Result<Committed, StoreError> {
-        let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Committed { commit: head.add(batch) })
-    }
-
-    /// Position stored under `source`.
-    ///
-    /// # Errors
-    /// When the catalog cannot be read.
-    pub fn cursor(&self, source: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(head.cursors.get(source).cloned())
-    }
-
-    /// A reader of the same folder that shares this writer's head.
-    #[must_use]
-    pub fn reader(&self) -> Reader {
-        Reader::of_head(Arc::clone(&self.head))
-    }
-
-    /// Stores what is queued and ends the writer's threads. Later appends fail with [`StoreError::Closed`].
-    ///
-    /// # Errors
-    /// When the last commit fails.
-    pub async fn close(self) -> Result<(), StoreError> {
-        Ok(())
-    }
 }

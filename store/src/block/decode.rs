@@ -1,0 +1,176 @@
+//! Bytes to columns. Nothing here trusts its input: whatever does not fit is [`Malformed`].
+
+use super::encode::{ONE_LENGTH, SOME_ABSENT, code};
+use super::header::{ColumnMeta, decode_origin};
+use super::lines::Lines;
+use super::pairs::{Overflow, Values};
+use super::wire::{Input, Malformed};
+use crate::{Level, Pair};
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+pub(crate) fn timestamps(column: &ColumnMeta, raw: &[u8], records: usize) -> Result<Vec<i64>, Malformed> {
+    if column.encoding != code::TIMESTAMPS_DELTA {
+        return Err(Malformed("encoding of the timestamps"));
+    }
+    let mut input = Input::new(raw);
+    let exponent = input.u8("scale of the timestamps")?;
+    if exponent > 9 {
+        return Err(Malformed("scale of the timestamps"));
+    }
+    let scale = 10_i64.pow(u32::from(exponent));
+    let mut time = input.signed("timestamp")?;
+    let mut step = 0_i64;
+    let mut timestamps = Vec::with_capacity(records);
+    timestamps.push(time);
+    for _ in 1..records {
+        step = step.wrapping_add(input.signed("timestamp")?);
+        let next = time.wrapping_add(step.wrapping_mul(scale));
+        if next < time {
+            return Err(Malformed("order of the timestamps"));
+        }
+        time = next;
+        timestamps.push(time);
+    }
+    end(&input, timestamps)
+}
+
+pub(crate) fn levels(column: &ColumnMeta, raw: &[u8], records: usize) -> Result<Vec<Level>, Malformed> {
+    let level = |code: &u8| Level::from_code(*code).ok_or(Malformed("level"));
+    match (column.encoding, column.params.as_slice()) {
+        (code::LEVELS_CONSTANT, [code]) => Ok(vec![level(code)?; records]),
+        (code::LEVELS_EACH, []) if raw.len() == records => raw.iter().map(level).collect(),
+        _ => Err(Malformed("levels")),
+    }
+}
+
+/// `lengths` are those of the lines when a line may hold `\n`.
+pub(crate) fn lines(
+    column: &ColumnMeta,
+    raw: Vec<u8>,
+    lengths: Option<&[usize]>,
+    records: usize,
+) -> Result<Lines, Malformed> {
+    if column.encoding != code::LINES_TEXT {
+        return Err(Malformed("encoding of the lines"));
+    }
+    let lines = match lengths {
+        None => Lines::from_separated(raw),
+        Some(lengths) => {
+            let mut lines = Lines::with_capacity(records, raw.len());
+            let mut input = Input::new(&raw);
+            for len in lengths {
+                lines.push(input.take(*len, "line")?);
+                input.take(1, "end of a line")?;
+            }
+            end(&input, lines)?
+        }
+    };
+    // The last byte must be the last line's separator.
+    let last = lines.len().checked_sub(1).map(|i| lines.span(i).end + 1);
+    if lines.len() != records || last != Some(lines.bytes().len()) {
+        return Err(Malformed("number of lines"));
+    }
+    Ok(lines)
+}
+
+pub(crate) fn lengths(column: &ColumnMeta, raw: &[u8], records: usize) -> Result<Vec<usize>, Malformed> {
+    if column.encoding != code::LENGTHS {
+        return Err(Malformed("encoding of the lengths"));
+    }
+    let mut input = Input::new(raw);
+    let lengths = (0..records).map(|_| input.len("length of a line")).collect::<Result<_, _>>()?;
+    end(&input, lengths)
+}
+
+pub(crate) fn values(column: &ColumnMeta, raw: &[u8], records: usize) -> Result<Values, Malformed> {
+    let unpacked: fn(&mut Input<'_>, usize, &mut Vec<u8>) -> Result<(), Malformed> = match column.encoding {
+        code::PAIR_CONSTANT => {
+            let value = std::str::from_utf8(&column.params).map_err(|_| Malformed("constant value"))?;
+            return Ok(Values::Constant(value.into()));
+        }
+        code::PAIR_TEXT => unpack_text,
+        code::PAIR_HEX => unpack_hex,
+        code::PAIR_UUID => unpack_uuid,
+        _ => return Err(Malformed("encoding of a pair")),
+    };
+    let mut input = Input::new(raw);
+    let flags = input.u8("flags of a pair")?;
+    let present = match flags & SOME_ABSENT {
+        0 => None,
+        _ => Some(bitmap(input.take(records.div_ceil(8), "presence of a pair")?)),
+    };
+    let is_present = |i: usize| present.as_ref().is_none_or(|bits| bits[i / 64] >> (i % 64) & 1 == 1);
+    let lengths: Vec<usize> = if flags & ONE_LENGTH != 0 {
+        let len = input.len("length of a value")?;
+        (0..records).map(|i| if is_present(i) { len } else { 0 }).collect()
+    } else {
+        let mut length = |i| if is_present(i) { input.len("length of a value") } else { Ok(0) };
+        (0..records).map(&mut length).collect::<Result<_, _>>()?
+    };
+    // No encoding makes text of more than two bytes and a quarter from one.
+    let bound = input.rest().len().saturating_mul(9) / 4;
+    let mut text = Vec::with_capacity(bound);
+    let mut ends = Vec::with_capacity(records);
+    for (i, len) in lengths.into_iter().enumerate() {
+        if is_present(i) {
+            unpacked(&mut input, len, &mut text)?;
+        }
+        ends.push(text.len() as u32);
+    }
+    let text = String::from_utf8(text).map_err(|_| Malformed("text of a pair"))?;
+    if ends.iter().any(|end| !text.is_char_boundary(*end as usize)) {
+        return Err(Malformed("text of a pair"));
+    }
+    end(&input, Values::Each { present, ends, text })
+}
+
+pub(crate) fn overflow(column: &ColumnMeta, raw: &[u8], records: usize) -> Result<Overflow, Malformed> {
+    if column.encoding != code::OVERFLOW {
+        return Err(Malformed("encoding of further pairs"));
+    }
+    let mut input = Input::new(raw);
+    let mut overflow: Overflow = Vec::new();
+    while !input.is_empty() {
+        let record = input.varint_u32("record of a pair")?;
+        let in_order = overflow.last().is_none_or(|(last, _)| *last <= record);
+        if record as usize >= records || !in_order {
+            return Err(Malformed("record of a pair"));
+        }
+        let origin = decode_origin(input.u8("origin of a pair")?)?;
+        let name = input.str("name of a pair")?.into();
+        overflow.push((record, Pair { origin, name, value: input.str("value of a pair")?.into() }));
+    }
+    Ok(overflow)
+}
+
+fn end<T>(input: &Input<'_>, value: T) -> Result<T, Malformed> {
+    if input.is_empty() { Ok(value) } else { Err(Malformed("end of a column")) }
+}
+
+fn bitmap(bytes: &[u8]) -> Vec<u64> {
+    let word = |chunk: &[u8]| chunk.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    bytes.chunks(8).map(word).collect()
+}
+
+fn unpack_text(input: &mut Input<'_>, len: usize, text: &mut Vec<u8>) -> Result<(), Malformed> {
+    text.extend_from_slice(input.take(len, "value of a pair")?);
+    Ok(())
+}
+
+fn unpack_hex(input: &mut Input<'_>, len: usize, text: &mut Vec<u8>) -> Result<(), Malformed> {
+    for byte in input.take(len / 2, "value of a pair")? {
+        text.extend([HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+    }
+    Ok(())
+}
+
+fn unpack_uuid(input: &mut Input<'_>, _: usize, text: &mut Vec<u8>) -> Result<(), Malformed> {
+    for (i, byte) in input.take(16, "value of a pair")?.iter().enumerate() {
+        if matches!(i, 4 | 6 | 8 | 10) {
+            text.push(b'-');
+        }
+        text.extend([HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+    }
+    Ok(())
+}

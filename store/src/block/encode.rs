@@ -1,0 +1,245 @@
+//! Columns to bytes.
+//!
+//! Every encoding gives back exactly what went in; where one might not, it is not chosen.
+
+use std::io;
+
+use super::header::{BlockMeta, ColumnMeta, Header, Role, origin_code};
+use super::lines::Lines;
+use super::pack::{self, Packer};
+use super::pairs::{Overflow, Values};
+use super::wire::{put_bytes, put_signed, put_varint};
+use super::{Block, BlockError};
+use crate::Level;
+
+/// Codes of the encodings, by role. Never reuse a number.
+pub(crate) mod code {
+    /// Differences of differences, as signed varints, over a power of ten they all divide by.
+    pub(crate) const TIMESTAMPS_DELTA: u8 = 1;
+    /// One code for all records, in the parameters.
+    pub(crate) const LEVELS_CONSTANT: u8 = 1;
+    /// One byte a record.
+    pub(crate) const LEVELS_EACH: u8 = 2;
+    /// The lines, each followed by `\n`.
+    pub(crate) const LINES_TEXT: u8 = 1;
+    /// Varints.
+    pub(crate) const LENGTHS: u8 = 1;
+    /// One value for all records, in the parameters.
+    pub(crate) const PAIR_CONSTANT: u8 = 1;
+    /// Values as text.
+    pub(crate) const PAIR_TEXT: u8 = 2;
+    /// Values of lower-case hex digits, two a byte.
+    pub(crate) const PAIR_HEX: u8 = 3;
+    /// UUIDs in lower case with hyphens, 16 bytes each.
+    pub(crate) const PAIR_UUID: u8 = 4;
+    /// Record number, origin, name and value of each.
+    pub(crate) const OVERFLOW: u8 = 1;
+}
+
+/// Flags before the values of a pair column.
+pub(crate) const SOME_ABSENT: u8 = 1;
+pub(crate) const ONE_LENGTH: u8 = 2;
+
+/// A block as it stands in a part: header and columns.
+#[derive(Debug)]
+pub(crate) struct EncodedBlock {
+    pub(crate) header: Header,
+    pub(crate) columns: Vec<u8>,
+}
+
+/// Encodes a block. Fails when the block comes from a part and cannot be read, or memory runs out.
+pub(crate) fn encode(
+    block: &Block,
+    min_seq: u64,
+    runs_complete: bool,
+    packer: &mut Packer,
+) -> Result<EncodedBlock, BlockError> {
+    let (timestamps, levels, lines, pairs) =
+        (block.timestamps()?, block.levels()?, block.lines()?, block.pairs()?);
+    let mut level_counts = [0; Level::COUNT];
+    for level in levels {
+        level_counts[*level as usize] += 1;
+    }
+    let meta = BlockMeta {
+        stream: block.stream(),
+        labels: block.labels().clone(),
+        records: timestamps.len() as u32,
+        line_bytes: lines.line_bytes() as u64,
+        min_ns: timestamps.first().copied().unwrap_or_default(),
+        max_ns: timestamps.last().copied().unwrap_or_default(),
+        min_seq,
+        level_counts,
+        runs_complete,
+    };
+    let mut columns = Columns { packer, directory: Vec::new(), bytes: Vec::new() };
+    columns
+        .encode(timestamps, levels, lines, pairs)
+        .map_err(|source| BlockError::Io { file: "the block being written".to_owned(), source })?;
+    Ok(EncodedBlock { header: Header { meta, columns: columns.directory }, columns: columns.bytes })
+}
+
+struct Columns<'a> {
+    packer: &'a mut Packer,
+    directory: Vec<ColumnMeta>,
+    bytes: Vec<u8>,
+}
+
+impl Columns<'_> {
+    /// Small columns first, so that the ones read most lie together.
+    fn encode(
+        &mut self,
+        timestamps: &[i64],
+        levels: &[Level],
+        lines: &Lines,
+        pairs: &super::Pairs,
+    ) -> io::Result<()> {
+        self.add(Role::Timestamps, code::TIMESTAMPS_DELTA, Vec::new(), &delta_encoded(timestamps))?;
+        match levels.first() {
+            Some(first) if levels.iter().all(|l| l == first) => {
+                self.add(Role::Levels, code::LEVELS_CONSTANT, vec![*first as u8], &[])?;
+            }
+            _ => {
+                let codes: Vec<u8> = levels.iter().map(|l| *l as u8).collect();
+                self.add(Role::Levels, code::LEVELS_EACH, Vec::new(), &codes)?;
+            }
+        }
+        for column in pairs.columns() {
+            let role = Role::Pair(column.origin, column.name.clone());
+            match column.values.get() {
+                Some(Values::Constant(value)) => {
+                    self.add(role, code::PAIR_CONSTANT, value.as_bytes().to_vec(), &[])?;
+                }
+                Some(each) => {
+                    let (encoding, bytes) = encode_values(each, timestamps.len());
+                    self.add(role, encoding, Vec::new(), &bytes)?;
+                }
+                None => {}
+            }
+        }
+        if let Some(overflow) = pairs.overflow_cell().get()
+            && !overflow.is_empty()
+        {
+            self.add(Role::Overflow, code::OVERFLOW, Vec::new(), &encode_overflow(overflow))?;
+        }
+        self.encode_lines(lines)
+    }
+
+    fn encode_lines(&mut self, lines: &Lines) -> io::Result<()> {
+        if memchr::memchr_iter(b'\n', lines.bytes()).count() != lines.len() {
+            let mut lengths = Vec::new();
+            lines.iter().for_each(|line| put_varint(&mut lengths, line.len() as u64));
+            self.add(Role::LineLengths, code::LENGTHS, Vec::new(), &lengths)?;
+        }
+        self.add(Role::Lines, code::LINES_TEXT, Vec::new(), lines.bytes())
+    }
+
+    fn add(&mut self, role: Role, encoding: u8, params: Vec<u8>, raw: &[u8]) -> io::Result<()> {
+        let start = self.bytes.len();
+        let packing = self.packer.pack(raw, &mut self.bytes)?;
+        let stored = &self.bytes[start..];
+        self.directory.push(ColumnMeta {
+            role,
+            encoding,
+            params,
+            packing,
+            raw_len: raw.len() as u32,
+            stored_len: stored.len() as u32,
+            crc: pack::crc(stored),
+        });
+        Ok(())
+    }
+}
+
+/// Clocks tick in micro- or milliseconds more often than in nanoseconds: what all steps divide by is
+/// taken out first.
+fn delta_encoded(timestamps: &[i64]) -> Vec<u8> {
+    let steps = || timestamps.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));
+    let mut exponent = 9_u8;
+    for step in steps() {
+        while step % 10_i64.pow(u32::from(exponent)) != 0 {
+            exponent -= 1;
+        }
+    }
+    let scale = 10_i64.pow(u32::from(exponent));
+    let mut out = Vec::with_capacity(timestamps.len() * 3 + 10);
+    out.push(exponent);
+    put_signed(&mut out, timestamps.first().copied().unwrap_or_default());
+    let mut previous = 0_i64;
+    for step in steps() {
+        let step = step / scale;
+        put_signed(&mut out, step.wrapping_sub(previous));
+        previous = step;
+    }
+    out
+}
+
+fn encode_values(values: &Values, records: usize) -> (u8, Vec<u8>) {
+    let values_of = || (0..records).map(|i| values.get(i));
+    let present = || values_of().flatten();
+    let (encoding, packed): (u8, fn(&str, &mut Vec<u8>)) = if present().all(is_uuid) {
+        (code::PAIR_UUID, pack_uuid)
+    } else if present().all(is_even_hex) {
+        (code::PAIR_HEX, pack_hex)
+    } else {
+        (code::PAIR_TEXT, |value, out| out.extend_from_slice(value.as_bytes()))
+    };
+    let absent = values_of().any(|v| v.is_none());
+    let first_len = present().next().map_or(0, str::len);
+    let one_length = present().all(|v| v.len() == first_len);
+
+    let mut out = vec![u8::from(absent) * SOME_ABSENT | u8::from(one_length) * ONE_LENGTH];
+    if absent {
+        let mut bits = vec![0_u8; records.div_ceil(8)];
+        for (i, _) in values_of().enumerate().filter(|(_, value)| value.is_some()) {
+            bits[i / 8] |= 1 << (i % 8);
+        }
+        out.extend_from_slice(&bits);
+    }
+    if one_length {
+        put_varint(&mut out, first_len as u64);
+    } else {
+        present().for_each(|value| put_varint(&mut out, value.len() as u64));
+    }
+    present().for_each(|value| packed(value, &mut out));
+    (encoding, out)
+}
+
+fn encode_overflow(overflow: &Overflow) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (record, pair) in overflow {
+        put_varint(&mut out, u64::from(*record));
+        out.push(origin_code(pair.origin));
+        put_bytes(&mut out, pair.name.as_bytes());
+        put_bytes(&mut out, pair.value.as_bytes());
+    }
+    out
+}
+
+fn is_even_hex(value: &str) -> bool {
+    value.len().is_multiple_of(2) && value.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn is_uuid(value: &str) -> bool {
+    value.len() == 36
+        && value.bytes().enumerate().all(|(i, b)| match i {
+            8 | 13 | 18 | 23 => b == b'-',
+            _ => matches!(b, b'0'..=b'9' | b'a'..=b'f'),
+        })
+}
+
+const fn nibble(digit: u8) -> u8 {
+    if digit <= b'9' { digit - b'0' } else { digit - b'a' + 10 }
+}
+
+fn pack_hex(value: &str, out: &mut Vec<u8>) {
+    for pair in value.as_bytes().chunks_exact(2) {
+        out.push(nibble(pair[0]) << 4 | nibble(pair[1]));
+    }
+}
+
+fn pack_uuid(value: &str, out: &mut Vec<u8>) {
+    let mut digits = value.bytes().filter(|b| *b != b'-');
+    while let (Some(high), Some(low)) = (digits.next(), digits.next()) {
+        out.push(nibble(high) << 4 | nibble(low));
+    }
+}

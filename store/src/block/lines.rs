@@ -1,0 +1,123 @@
+//! The lines of a block, in one buffer that can be searched at memory speed.
+
+use std::ops::Range;
+
+/// The lines of a block, in one buffer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lines {
+    bytes: Vec<u8>,
+    /// End of each line in `bytes`; each line is followed by one `\n` that is not part of it.
+    ends: Vec<u32>,
+}
+
+impl Lines {
+    pub(crate) fn with_capacity(lines: usize, bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes + lines), ends: Vec::with_capacity(lines) }
+    }
+
+    /// Appends one line.
+    ///
+    /// # Panics
+    /// When the block outgrows 4 GiB, which the writer's block size rules out.
+    pub fn push(&mut self, line: &[u8]) {
+        self.bytes.extend_from_slice(line);
+        self.end_line();
+    }
+
+    /// Appends a part of the line that [`Lines::end_line`] will end.
+    pub(crate) fn push_piece(&mut self, piece: &[u8]) {
+        self.bytes.extend_from_slice(piece);
+    }
+
+    pub(crate) fn end_line(&mut self) {
+        self.ends.push(u32::try_from(self.bytes.len()).expect("BUG: a block of over 4 GiB"));
+        self.bytes.push(b'\n');
+    }
+
+    /// Takes over a buffer in which `\n` occurs only after each line.
+    pub(crate) fn from_separated(bytes: Vec<u8>) -> Self {
+        let ends = memchr::memchr_iter(b'\n', &bytes).map(|end| end as u32).collect();
+        Self { bytes, ends }
+    }
+
+    /// Line `i`, without the separator.
+    ///
+    /// # Panics
+    /// When `i` is not less than [`Lines::len`].
+    #[must_use]
+    pub fn get(&self, i: usize) -> &[u8] {
+        &self.bytes[self.span(i)]
+    }
+
+    /// All lines, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        (0..self.len()).map(|i| self.get(i))
+    }
+
+    /// Number of lines.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is no line.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// All lines, each followed by `\n`: the buffer to scan for a substring at memory speed. A line may
+    /// itself hold `\n`, so a hit counts only when it lies within one line ([`Lines::line_at`]).
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Bytes of all lines, without the separators.
+    #[must_use]
+    pub const fn line_bytes(&self) -> usize {
+        self.bytes.len() - self.ends.len()
+    }
+
+    /// Index of the line that holds byte `offset` of [`Lines::bytes`] (its separator counts as part of it).
+    #[must_use]
+    pub fn line_at(&self, offset: usize) -> usize {
+        self.ends.partition_point(|end| (*end as usize) < offset)
+    }
+
+    /// Byte range of line `i` within [`Lines::bytes`], without the separator.
+    ///
+    /// # Panics
+    /// When `i` is not less than [`Lines::len`].
+    #[must_use]
+    pub fn span(&self, i: usize) -> Range<usize> {
+        let start = if i == 0 { 0 } else { self.ends[i - 1] as usize + 1 };
+        start..self.ends[i] as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_found_by_number_and_by_offset() {
+        let mut lines = Lines::default();
+        for line in [b"one".as_slice(), b"", b"two\nhalves"] {
+            lines.push(line);
+        }
+        assert_eq!(lines.bytes(), b"one\n\ntwo\nhalves\n");
+        assert_eq!(lines.iter().collect::<Vec<_>>(), [b"one".as_slice(), b"", b"two\nhalves"]);
+        assert_eq!(lines.line_bytes(), 13);
+        let at: Vec<_> = (0..lines.bytes().len()).map(|offset| lines.line_at(offset)).collect();
+        assert_eq!(at, [0, 0, 0, 0, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2]);
+    }
+
+    #[test]
+    fn a_separated_buffer_is_taken_over() {
+        let mut pushed = Lines::default();
+        pushed.push(b"a");
+        pushed.push(b"");
+        assert_eq!(Lines::from_separated(b"a\n\n".to_vec()), pushed);
+    }
+}

@@ -1,0 +1,314 @@
+//! Reading the catalog, from the writer's process or another.
+//!
+//! What belongs together is read in one transaction ([`CatalogReader::consistent`]): a batch is either still
+//! among the batches or already in the parts of the same view.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
+
+use super::{BatchRow, Failure, PartRow, StreamRow, WindowRow, connect, decode_labels, file_of, schema};
+use crate::Level;
+use crate::error::StoreError;
+use crate::record::{StreamId, TimeRange};
+use crate::writer::{Container, Gap, GapReason};
+
+/// A reading connection.
+#[derive(Debug)]
+pub(crate) struct CatalogReader {
+    connection: Connection,
+    fail: Failure,
+}
+
+impl CatalogReader {
+    /// Opens the catalog of `dir` for reading.
+    pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
+        let path = file_of(dir);
+        let fail = Failure { path: path.as_path().into() };
+        let no_store = || StoreError::NoStore { dir: dir.display().to_string() };
+        if !path.try_exists().map_err(|e| StoreError::io("open", &path, e))? {
+            return Err(no_store());
+        }
+        let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(fail.of("open"))?;
+        let version = user_version(&connection).map_err(fail.of("open"))?;
+        if version == 0 {
+            // The writer has made the file and not yet the tables.
+            return Err(no_store());
+        }
+        check_format(&connection, dir, &fail)?;
+        Ok(Self { connection, fail })
+    }
+
+    /// Changes when another connection commits; comparable within this reader only.
+    pub(crate) fn data_version(&self) -> Result<i64, StoreError> {
+        self.connection
+            .query_row("PRAGMA data_version", [], |row| row.get(0))
+            .map_err(self.fail.of("look for changes"))
+    }
+
+    /// Runs `read` on one unchanging state of the catalog.
+    pub(crate) fn consistent<T>(
+        &mut self,
+        read: impl FnOnce(&View<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let fail = self.fail.of("read");
+        let transaction = self.connection.transaction().map_err(&fail)?;
+        let result = read(&View { connection: &transaction }).map_err(&fail)?;
+        transaction.commit().map_err(&fail)?;
+        Ok(result)
+    }
+
+    /// The position of `source`.
+    pub(crate) fn cursor(&self, source: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let read = || {
+            self.connection
+                .prepare_cached("SELECT position FROM cursors WHERE source = ?1")?
+                .query_row([source], |row| row.get::<_, Option<Vec<u8>>>(0))
+                .optional()
+        };
+        Ok(read().map_err(self.fail.of("read a cursor"))?.flatten())
+    }
+
+    /// The sources that begin with `prefix` and have a position, with it.
+    pub(crate) fn cursors(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let read = || {
+            self.connection
+                .prepare_cached(
+                    "SELECT source, position FROM cursors
+                     WHERE position IS NOT NULL AND substr(source, 1, length(?1)) = ?1 ORDER BY source",
+                )?
+                .query_map([prefix], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(self.fail.of("read cursors"))
+    }
+
+    /// Newest time covered, by source.
+    pub(crate) fn coverage(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        let read = || {
+            self.connection
+                .prepare_cached(
+                    "SELECT source, covered_ns FROM cursors WHERE covered_ns IS NOT NULL ORDER BY source",
+                )?
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(self.fail.of("read the coverage"))
+    }
+
+    /// Gaps that overlap `range`, by time.
+    pub(crate) fn gaps(&self, range: TimeRange) -> Result<Vec<Gap>, StoreError> {
+        let read = || {
+            self.connection
+                .prepare_cached(
+                    "SELECT source, name, from_ns, to_ns, lines, reason FROM gaps
+                     WHERE to_ns >= ?1 AND from_ns < ?2 ORDER BY from_ns, id",
+                )?
+                .query_map([range.start_ns, range.end_ns], gap_of)?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(self.fail.of("read the gaps"))
+    }
+
+    /// Every container, by creation.
+    pub(crate) fn containers(&self) -> Result<Vec<Container>, StoreError> {
+        let read = || {
+            self.connection
+                .prepare_cached(
+                    "SELECT id, name, image, service, project, state, created_ns, started_ns, finished_ns,
+                            exit_code, source
+                     FROM containers ORDER BY created_ns, id",
+                )?
+                .query_map([], container_of)?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(self.fail.of("read the containers"))
+    }
+}
+
+/// One unchanging state of the catalog.
+#[derive(Debug)]
+pub(crate) struct View<'a> {
+    connection: &'a Connection,
+}
+
+impl View<'_> {
+    /// Changes when windows, parts or the ranges of streams do.
+    pub(crate) fn generation(&self) -> rusqlite::Result<i64> {
+        generation(self.connection)
+    }
+
+    /// Every window.
+    pub(crate) fn windows(&self) -> rusqlite::Result<Vec<WindowRow>> {
+        windows(self.connection)
+    }
+
+    /// Every part.
+    pub(crate) fn parts(&self) -> rusqlite::Result<Vec<PartRow>> {
+        parts(self.connection)
+    }
+
+    /// Streams with a higher number than `after`.
+    pub(crate) fn streams_after(&self, after: StreamId) -> rusqlite::Result<Vec<StreamRow>> {
+        streams_after(self.connection, after)
+    }
+
+    /// The lowest number of a batch that is still there.
+    pub(crate) fn first_batch(&self) -> rusqlite::Result<Option<u64>> {
+        self.connection.query_row("SELECT min(id) FROM batches", [], |row| row.get(0))
+    }
+
+    /// The highest number ever given to a batch.
+    pub(crate) fn last_batch(&self) -> rusqlite::Result<u64> {
+        let last: Option<u64> = self.connection.query_row(
+            "SELECT max(seq) FROM sqlite_sequence WHERE name = 'batches'",
+            [],
+            |row| row.get(0),
+        )?;
+        Ok(last.unwrap_or(0))
+    }
+
+    /// Hands batches with a higher number than `after` to `each`, oldest first.
+    pub(crate) fn each_batch_after(&self, after: u64, each: impl FnMut(BatchRow)) -> rusqlite::Result<()> {
+        each_batch_after(self.connection, after, each)
+    }
+}
+
+fn user_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+pub(super) fn check_format(connection: &Connection, dir: &Path, fail: &Failure) -> Result<(), StoreError> {
+    let application: i64 =
+        connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(fail.of("open"))?;
+    if application != schema::APPLICATION_ID {
+        let what = format!("`{}` is not a catalog of binnacle", file_of(dir).display());
+        return Err(StoreError::Damaged { what });
+    }
+    let found = user_version(connection).map_err(fail.of("open"))?;
+    if found > schema::FORMAT {
+        return Err(StoreError::Newer { dir: dir.display().to_string(), found, known: schema::FORMAT });
+    }
+    Ok(())
+}
+
+pub(super) fn generation(connection: &Connection) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached("SELECT value FROM settings WHERE name = 'generation'")?
+        .query_row([], |row| row.get(0))
+}
+
+pub(super) fn windows(connection: &Connection) -> rusqlite::Result<Vec<WindowRow>> {
+    connection
+        .prepare_cached("SELECT id, start_ns, end_ns FROM windows ORDER BY start_ns")?
+        .query_map([], |row| Ok(WindowRow { id: row.get(0)?, start_ns: row.get(1)?, end_ns: row.get(2)? }))?
+        .collect()
+}
+
+pub(super) fn parts(connection: &Connection) -> rusqlite::Result<Vec<PartRow>> {
+    connection
+        .prepare_cached(
+            "SELECT id, window, bytes, records, line_bytes, blocks, small_blocks, min_ns, max_ns, min_seq,
+                    end_seq, levels
+             FROM parts ORDER BY min_seq",
+        )?
+        .query_map([], part_of)?
+        .collect()
+}
+
+fn part_of(row: &Row<'_>) -> rusqlite::Result<PartRow> {
+    let mut levels = [0; Level::COUNT];
+    let counts: Vec<u8> = row.get(11)?;
+    for (level, count) in levels.iter_mut().zip(counts.chunks_exact(8)) {
+        *level = u64::from_le_bytes(count.try_into().unwrap_or_default());
+    }
+    Ok(PartRow {
+        id: row.get(0)?,
+        window: row.get(1)?,
+        bytes: row.get(2)?,
+        records: row.get(3)?,
+        line_bytes: row.get(4)?,
+        blocks: row.get(5)?,
+        small_blocks: row.get(6)?,
+        min_ns: row.get(7)?,
+        max_ns: row.get(8)?,
+        min_seq: row.get(9)?,
+        end_seq: row.get(10)?,
+        levels,
+    })
+}
+
+pub(super) fn streams_after(connection: &Connection, after: StreamId) -> rusqlite::Result<Vec<StreamRow>> {
+    let mut statement = connection
+        .prepare_cached("SELECT id, labels, min_ns, max_ns FROM streams WHERE id > ?1 ORDER BY id")?;
+    let rows = statement.query_map([after.0], |row| {
+        let labels: Vec<u8> = row.get(1)?;
+        Ok((StreamId(row.get(0)?), labels, row.get(2)?, row.get(3)?))
+    })?;
+    let mut streams = Vec::new();
+    for row in rows {
+        let (id, labels, min_ns, max_ns) = row?;
+        let Some(labels) = decode_labels(&labels) else {
+            tracing::error!(
+                stream = id.0,
+                "damaged labels in the catalog; the stream is left out of answers"
+            );
+            continue;
+        };
+        streams.push(StreamRow { id, labels: Arc::new(labels), min_ns, max_ns });
+    }
+    Ok(streams)
+}
+
+pub(super) fn each_batch_after(
+    connection: &Connection,
+    after: u64,
+    mut each: impl FnMut(BatchRow),
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, first_seq, records, min_ns, max_ns, checksum, payload FROM batches
+         WHERE id > ?1 ORDER BY id",
+    )?;
+    let mut rows = statement.query([after])?;
+    while let Some(row) = rows.next()? {
+        each(BatchRow {
+            id: row.get(0)?,
+            first_seq: row.get(1)?,
+            records: row.get(2)?,
+            min_ns: row.get(3)?,
+            max_ns: row.get(4)?,
+            checksum: row.get(5)?,
+            payload: row.get(6)?,
+        });
+    }
+    Ok(())
+}
+
+fn gap_of(row: &Row<'_>) -> rusqlite::Result<Gap> {
+    let reason: String = row.get(5)?;
+    Ok(Gap {
+        source: row.get(0)?,
+        name: row.get(1)?,
+        from_ns: row.get(2)?,
+        to_ns: row.get(3)?,
+        lines: row.get(4)?,
+        reason: GapReason::from_name(&reason).unwrap_or(GapReason::Damaged),
+    })
+}
+
+fn container_of(row: &Row<'_>) -> rusqlite::Result<Container> {
+    Ok(Container {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        image: row.get(2)?,
+        service: row.get(3)?,
+        project: row.get(4)?,
+        state: row.get(5)?,
+        created_ns: row.get(6)?,
+        started_ns: row.get(7)?,
+        finished_ns: row.get(8)?,
+        exit_code: row.get(9)?,
+        source: row.get(10)?,
+    })
+}

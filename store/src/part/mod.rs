@@ -1,0 +1,213 @@
+//! A part: one immutable file with blocks of one time window, made by a flush or a merge.
+//!
+//! ```text
+//! file    = preamble block* filters footer trailer
+//! block   = "BNBL" header length u32, CRC u32, header, columns
+//! filters = the filter of each block, one after the other
+//! footer  = directory of the blocks: place, what its header knows, place of its filter
+//! trailer = places, length and CRC of the footer; its fixed length makes it the file's way in
+//! ```
+//! The file is complete and synced before it has its final name. A part never changes. One whose trailer
+//! or footer is damaged is read through the headers of its blocks ([`Part::salvaged`]).
+
+mod file;
+mod footer;
+mod salvage;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub(crate) use file::PartFile;
+use footer::{Footer, PREAMBLE_LEN, Preamble, TRAILER_LEN, Trailer};
+pub(crate) use write::{PartWriter, WrittenPart};
+
+use crate::TimeRange;
+use crate::block::{
+    self, Block, BlockError, BlockMeta, FORMAT, Header, HeaderError, Input, Malformed, Stored,
+};
+
+/// Number of a part, as the catalog gave it; never reused within a data folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PartId(pub(crate) u64);
+
+/// Begins every block, so that blocks are found without the footer.
+const BLOCK_MAGIC: [u8; 4] = *b"BNBL";
+
+/// Bytes before a block's header: magic, length, CRC.
+const BLOCK_PREFIX_LEN: usize = 12;
+
+/// Most bytes of a header: a bound for readers. 128 names and constant values fit many times over.
+const MAX_HEADER_BYTES: u32 = 64 << 20;
+
+/// Where a block lies in its file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Place {
+    /// Of the block's magic.
+    at: u64,
+    header_len: u32,
+    columns_len: u64,
+    filter_at: u64,
+    /// 0 when the filter is lost; every query then keeps the block.
+    filter_len: u32,
+}
+
+/// An open part.
+#[derive(Debug)]
+pub(crate) struct Part {
+    file: Arc<PartFile>,
+    id: PartId,
+    window: TimeRange,
+    blocks: Vec<BlockMeta>,
+    places: Vec<Place>,
+    salvaged: Option<String>,
+}
+
+/// A block to be copied into another part without a change.
+#[derive(Debug)]
+pub(crate) struct RawBlock {
+    meta: BlockMeta,
+    header: Vec<u8>,
+    columns: Vec<u8>,
+}
+
+impl Part {
+    /// Opens a part and reads its directory. A damaged directory is rebuilt from the blocks themselves, as
+    /// far as they are whole.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is of a newer format, or is no part at all.
+    pub(crate) fn open(path: &Path) -> Result<Self, BlockError> {
+        let file = Arc::new(PartFile::open(path)?);
+        let preamble = file
+            .read(0, PREAMBLE_LEN, 0)
+            .and_then(|bytes| Preamble::decode(&bytes).map_err(|error| header_error(&file, 0, error)))?;
+        let directory = Self::read_footer(&file);
+        let (footer, salvaged) = match directory {
+            Ok(footer) => (footer, None),
+            Err(BlockError::Damaged { what, .. }) => {
+                let (footer, lost_bytes) = salvage::scan(&file)?;
+                let message = format!(
+                    "directory of `{}` is damaged ({what}): {} blocks found by scanning, {lost_bytes} bytes lost",
+                    file.name(),
+                    footer.blocks.len(),
+                );
+                (footer, Some(message))
+            }
+            Err(error) => return Err(error),
+        };
+        let Footer { blocks, places } = footer;
+        Ok(Self { file, id: preamble.id, window: preamble.window, blocks, places, salvaged })
+    }
+
+    fn read_footer(file: &Arc<PartFile>) -> Result<Footer, BlockError> {
+        let malformed = |Malformed(what)| file.damaged(0, what);
+        let trailer_at = file.len().saturating_sub(TRAILER_LEN as u64);
+        let trailer = Trailer::decode(&file.read(trailer_at, TRAILER_LEN, 0)?).map_err(malformed)?;
+        let footer = file.read(trailer.footer_at, trailer.footer_len as usize, 0)?;
+        if block::crc(&footer) != trailer.footer_crc {
+            return Err(file.damaged(0, "checksum of the directory"));
+        }
+        let footer = block::unpack(&footer, trailer.footer_raw_len as usize).map_err(malformed)?;
+        Footer::decode(&footer).map_err(malformed)
+    }
+
+    pub(crate) const fn id(&self) -> PartId {
+        self.id
+    }
+
+    /// Time window all records belong to.
+    pub(crate) const fn window(&self) -> TimeRange {
+        self.window
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Bytes of the file.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.file.len()
+    }
+
+    /// The blocks, by number.
+    pub(crate) fn blocks(&self) -> &[BlockMeta] {
+        &self.blocks
+    }
+
+    /// What was wrong with the directory, when the blocks were found by scanning.
+    pub(crate) fn salvaged(&self) -> Option<&str> {
+        self.salvaged.as_deref()
+    }
+
+    /// Opens block `number`: reads its header; columns are read when first asked for.
+    ///
+    /// # Errors
+    /// When there is no such block, the file cannot be read or the header is damaged.
+    pub(crate) fn read(&self, number: u32) -> Result<Block, BlockError> {
+        let (meta, place) = self.block(number)?;
+        let bytes = self.read_header(number)?;
+        let header = Header::decode(&bytes).map_err(|error| header_error(&self.file, number, error))?;
+        if header.meta != *meta {
+            return Err(self.file.damaged(number, "header and directory differ"));
+        }
+        let columns_at = place.at + (BLOCK_PREFIX_LEN as u64) + u64::from(place.header_len);
+        Ok(Block::stored(meta, Stored::new(Arc::clone(&self.file), number, header, columns_at)))
+    }
+
+    /// The bytes of block `number`, every checksum verified.
+    ///
+    /// # Errors
+    /// As [`Part::read`], and when a column is damaged.
+    pub(crate) fn read_raw(&self, number: u32) -> Result<RawBlock, BlockError> {
+        let (meta, place) = self.block(number)?;
+        let header = self.read_header(number)?;
+        let columns_at = place.at + (BLOCK_PREFIX_LEN as u64) + u64::from(place.header_len);
+        let len = usize::try_from(place.columns_len).unwrap_or(usize::MAX);
+        let columns = self.file.read(columns_at, len, number)?;
+        let decoded = Header::decode(&header).map_err(|error| header_error(&self.file, number, error))?;
+        let mut input = Input::new(&columns);
+        for column in &decoded.columns {
+            let stored = input.take(column.stored_len as usize, "columns of the block");
+            if !stored.is_ok_and(|stored| block::crc(stored) == column.crc) {
+                return Err(self.file.damaged(number, "checksum of a column"));
+            }
+        }
+        Ok(RawBlock { meta: meta.clone(), header, columns })
+    }
+
+    fn block(&self, number: u32) -> Result<(&BlockMeta, Place), BlockError> {
+        match (self.blocks.get(number as usize), self.places.get(number as usize)) {
+            (Some(meta), Some(place)) => Ok((meta, *place)),
+            _ => Err(self.file.damaged(number, "there is no such block")),
+        }
+    }
+
+    fn read_header(&self, number: u32) -> Result<Vec<u8>, BlockError> {
+        let (_, place) = self.block(number)?;
+        let len = BLOCK_PREFIX_LEN + place.header_len as usize;
+        let mut bytes = self.file.read(place.at, len, number)?;
+        let header = bytes.split_off(BLOCK_PREFIX_LEN);
+        if bytes != block_prefix(&header) {
+            return Err(self.file.damaged(number, "checksum of the header"));
+        }
+        Ok(header)
+    }
+}
+
+fn block_prefix(header: &[u8]) -> [u8; BLOCK_PREFIX_LEN] {
+    let mut prefix = [0; BLOCK_PREFIX_LEN];
+    prefix[..4].copy_from_slice(&BLOCK_MAGIC);
+    prefix[4..8].copy_from_slice(&(header.len() as u32).to_le_bytes());
+    prefix[8..].copy_from_slice(&block::crc(header).to_le_bytes());
+    prefix
+}
+
+fn header_error(file: &PartFile, number: u32, error: HeaderError) -> BlockError {
+    match error {
+        HeaderError::Malformed(Malformed(what)) => file.damaged(number, what),
+        HeaderError::Newer(found) => BlockError::Newer { file: file.name(), found, known: FORMAT },
+    }
+}

@@ -1,0 +1,158 @@
+//! Writing a part: under a temporary name, block by block, synced and renamed at the end.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use super::footer::{Footer, Preamble, Trailer};
+use super::{PartId, Place, RawBlock, block_prefix};
+use crate::TimeRange;
+use crate::block::{self, Block, BlockError, BlockMeta, Packer};
+use crate::writer::StoreError;
+
+/// Writes one part. Dropped before [`PartWriter::finish`], it leaves no file.
+#[derive(Debug)]
+pub(crate) struct PartWriter {
+    path: PathBuf,
+    temporary: Temporary,
+    file: BufWriter<File>,
+    /// Bytes written so far.
+    len: u64,
+    packer: Packer,
+    footer: Footer,
+    filters: Vec<u8>,
+}
+
+/// Removes the unfinished file.
+#[derive(Debug)]
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %self.0.display(), %error, "cannot remove unfinished part");
+        }
+    }
+}
+
+/// A part that is complete on disk.
+#[derive(Debug)]
+pub(crate) struct WrittenPart {
+    /// Bytes of the file.
+    pub(crate) bytes: u64,
+    /// Its blocks, by number.
+    pub(crate) blocks: Vec<BlockMeta>,
+}
+
+/// Why a block was not added to a part.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AddError {
+    /// The block comes from another part and cannot be read; the part being written is unharmed.
+    #[error(transparent)]
+    Source(#[from] BlockError),
+    /// The part cannot be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl PartWriter {
+    /// Begins a part that will be at `path`.
+    ///
+    /// # Errors
+    /// When the temporary file beside it cannot be made.
+    pub(crate) fn create(path: &Path, id: PartId, window: TimeRange) -> Result<Self, StoreError> {
+        let temporary = path.with_extension("tmp");
+        let io = |source| StoreError::io("create", &temporary, source);
+        let file = File::create(&temporary).map_err(io)?;
+        let packer = Packer::new().map_err(io)?;
+        let mut writer = Self {
+            path: path.to_owned(),
+            temporary: Temporary(temporary),
+            file: BufWriter::with_capacity(1 << 18, file),
+            len: 0,
+            packer,
+            footer: Footer::default(),
+            filters: Vec::new(),
+        };
+        writer.write(&Preamble { id, window }.encode())?;
+        Ok(writer)
+    }
+
+    /// Appends a block; `min_seq` is the lowest commit that holds one of its records.
+    ///
+    /// # Errors
+    /// When the block cannot be read, or the file not be written.
+    pub(crate) fn add(&mut self, block: &Block, min_seq: u64) -> Result<(), AddError> {
+        let encoded = block::encode(block, min_seq, false, &mut self.packer)?;
+        let header = encoded.header.encode();
+        Ok(self.append(encoded.header.meta, &header, &encoded.columns)?)
+    }
+
+    /// Appends a block of another part as it is.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) fn add_raw(&mut self, raw: RawBlock) -> Result<(), StoreError> {
+        self.append(raw.meta, &raw.header, &raw.columns)
+    }
+
+    fn append(&mut self, meta: BlockMeta, header: &[u8], columns: &[u8]) -> Result<(), StoreError> {
+        let place = Place {
+            at: self.len,
+            header_len: header.len() as u32,
+            columns_len: columns.len() as u64,
+            filter_at: self.filters.len() as u64, // from the start of the filters until the end is known
+            filter_len: 0,
+        };
+        self.write(&block_prefix(header))?;
+        self.write(header)?;
+        self.write(columns)?;
+        self.footer.blocks.push(meta);
+        self.footer.places.push(place);
+        Ok(())
+    }
+
+    /// Completes the file: when this returns, it is on disk under its name.
+    ///
+    /// # Errors
+    /// When the file cannot be written, synced or renamed.
+    pub(crate) fn finish(mut self) -> Result<WrittenPart, StoreError> {
+        for place in &mut self.footer.places {
+            place.filter_at += self.len;
+        }
+        let filters = std::mem::take(&mut self.filters);
+        self.write(&filters)?;
+        let raw = self.footer.encode();
+        let footer_at = self.len;
+        let footer = zstd::bulk::compress(&raw, 3).map_err(|source| self.failed("compress", source))?;
+        self.write(&footer)?;
+        let trailer = Trailer {
+            footer_at,
+            footer_len: footer.len() as u32,
+            footer_raw_len: raw.len() as u32,
+            footer_crc: block::crc(&footer),
+        };
+        self.write(&trailer.encode())?;
+        self.file.flush().map_err(|source| self.failed("write", source))?;
+        self.file.get_ref().sync_all().map_err(|source| self.failed("sync", source))?;
+        fs::rename(&self.temporary.0, &self.path).map_err(|source| self.failed("rename", source))?;
+        if let Some(parent) = self.path.parent() {
+            File::open(parent)
+                .and_then(|dir| dir.sync_all())
+                .map_err(|source| self.failed("sync the folder of", source))?;
+        }
+        Ok(WrittenPart { bytes: self.len, blocks: self.footer.blocks })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.file.write_all(bytes).map_err(|source| self.failed("write", source))?;
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn failed(&self, action: &'static str, source: std::io::Error) -> StoreError {
+        StoreError::io(action, &self.path, source)
+    }
+}

@@ -1,0 +1,307 @@
+//! The committer: the one thread that writes to the catalog.
+//!
+//! It stores all appends that are waiting as one transaction, then publishes their records to the head, then
+//! answers. So a record is visible exactly when it is durable, and one sync to disk serves many appends.
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::catalog::{CatalogWriter, NewBatch, StreamRow};
+use crate::error::StoreError;
+use crate::hash::PointerHasher;
+use crate::head::Commit;
+use crate::metrics::Metrics;
+use crate::payload::{self, Encoder};
+use crate::record::{Labels, Record, StreamId};
+use crate::state::Shared;
+use crate::writer::budget::{Budget, Share};
+use crate::writer::lifecycle::{Step, Tenure, Worker};
+use crate::writer::{Batch, Committed};
+
+/// Time from the start of one commit to the next while appends are small: each costs a sync, and this bounds
+/// them to 200 a second. An append that finds the committer idle for that long is stored at once.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(5);
+/// Records of this much memory are stored without waiting for [`COMMIT_INTERVAL`].
+const LARGE_BYTES: usize = 1 << 20;
+/// Records of this much memory close a commit; what else waits goes into the next one.
+const MAX_COMMIT_BYTES: usize = 16 << 20;
+/// Line bytes above which the records of a commit are split into several payloads.
+const MAX_PAYLOAD_BYTES: usize = 8 << 20;
+
+/// A batch on its way to disk.
+#[derive(Debug)]
+pub(crate) struct Append {
+    pub(crate) batch: Batch,
+    /// Memory of its records.
+    pub(crate) bytes: usize,
+    pub(crate) share: Share,
+    pub(crate) reply: oneshot::Sender<Result<Committed, StoreError>>,
+}
+
+/// Work for the committer, done in order.
+pub(crate) enum Message {
+    Append(Append),
+    /// Something else that writes to the catalog.
+    Write(Box<dyn FnOnce(&mut Committer) + Send>),
+    /// Store what is queued, accept nothing more.
+    Close,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    pub(crate) catalog: CatalogWriter,
+    pub(crate) streams: Streams,
+    encoder: Encoder,
+    next_seq: u64,
+    last_start: Option<Instant>,
+    with: With,
+}
+
+/// What the committer works with.
+#[derive(Debug)]
+pub(crate) struct With {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) flusher: Worker,
+    pub(crate) keeper: Worker,
+    /// Memory of the head at which the flusher is woken.
+    pub(crate) flush_bytes: usize,
+}
+
+impl Committer {
+    pub(crate) fn new(
+        catalog: CatalogWriter,
+        streams: Streams,
+        next_seq: u64,
+        with: With,
+    ) -> Result<Self, StoreError> {
+        let encoder =
+            Encoder::new().map_err(|e| StoreError::io("set up compression for", Path::new("batches"), e))?;
+        Ok(Self { catalog, streams, encoder, next_seq, last_start: None, with })
+    }
+
+    /// Works until every sender is gone or [`Message::Close`] has come and what was queued is stored.
+    pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Message>, tenure: &Tenure) {
+        while let Some(message) = queue.blocking_recv() {
+            if tenure.is_stopping() {
+                break;
+            }
+            match message {
+                Message::Append(append) => self.commit_with_waiting(append, &mut queue, tenure),
+                other => self.do_other(other, &mut queue),
+            }
+        }
+        tenure.stop();
+        self.with.flusher.wake();
+        self.with.keeper.wake();
+    }
+
+    fn do_other(&mut self, message: Message, queue: &mut mpsc::Receiver<Message>) {
+        match message {
+            Message::Write(write) => write(self),
+            Message::Close => queue.close(),
+            Message::Append(_) => unreachable!("BUG: appends are not other work"),
+        }
+    }
+
+    /// Commits `first` with the appends that wait behind it, then does the other work they were mixed with.
+    fn commit_with_waiting(&mut self, first: Append, queue: &mut mpsc::Receiver<Message>, tenure: &Tenure) {
+        if first.bytes < LARGE_BYTES
+            && let Some(last) = self.last_start
+        {
+            std::thread::sleep(COMMIT_INTERVAL.saturating_sub(last.elapsed()));
+        }
+        let mut bytes = first.bytes;
+        let mut appends = vec![first];
+        let mut other = None;
+        while bytes < MAX_COMMIT_BYTES {
+            match queue.try_recv() {
+                Ok(Message::Append(append)) => {
+                    bytes += append.bytes;
+                    appends.push(append);
+                }
+                Ok(message) => {
+                    other = Some(message);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        self.commit(appends, tenure);
+        if let Some(other) = other {
+            self.do_other(other, queue);
+        }
+    }
+
+    fn commit(&mut self, appends: Vec<Append>, tenure: &Tenure) {
+        let started = Instant::now();
+        self.last_start = Some(started);
+        let mut share = Share::default();
+        let mut batches = Vec::with_capacity(appends.len());
+        let mut replies = Vec::with_capacity(appends.len());
+        for append in appends {
+            share += append.share;
+            batches.push(append.batch);
+            replies.push(append.reply);
+        }
+        let result = self.store(&mut batches, share, tenure);
+        if result.is_err() {
+            self.with.budget.give_back(share);
+        }
+        self.with.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
+        match &result {
+            Ok(_) => self.with.metrics.commits.inc(),
+            Err(error) => {
+                self.with.metrics.commit_failures.inc();
+                tracing::error!(%error, appends = replies.len(), "records could not be stored; their sources will try again");
+            }
+        }
+        for reply in replies {
+            // Whoever no longer waits does not want the answer.
+            drop(reply.send(result.clone()));
+        }
+    }
+
+    /// Stores and publishes `batches`, whose records are taken out.
+    fn store(
+        &mut self,
+        batches: &mut [Batch],
+        share: Share,
+        tenure: &Tenure,
+    ) -> Result<Committed, StoreError> {
+        let records: Vec<Record> = batches.iter_mut().flat_map(|batch| batch.records.drain(..)).collect();
+        let (streams, new_streams) = self.streams.assign(&records);
+        let stored = self.store_records(records, streams, &new_streams, batches);
+        if stored.is_err() {
+            self.streams.forget(&new_streams);
+        }
+        let mut commits = stored?;
+        tenure.reached(Step::Committed)?;
+        if let Some(last) = commits.last_mut() {
+            last.share = share;
+        }
+        let mut state = self.with.shared.lock();
+        state.add_streams(&new_streams);
+        for commit in commits {
+            self.with.metrics.head_bytes.add(commit.memory as i64);
+            self.with.metrics.head_records.add(commit.records.len() as i64);
+            state.push(Arc::new(commit));
+        }
+        let commit = state.last_commit;
+        let flush_is_due = state.head_memory() >= self.with.flush_bytes;
+        drop(state);
+        if flush_is_due {
+            self.with.flusher.wake();
+        }
+        self.with.shared.changed.send_replace(commit);
+        Ok(Committed { commit })
+    }
+
+    fn store_records(
+        &mut self,
+        mut records: Vec<Record>,
+        mut streams: Vec<StreamId>,
+        new_streams: &[StreamRow],
+        batches: &[Batch],
+    ) -> Result<Vec<Commit>, StoreError> {
+        let mut pieces = Vec::new();
+        let mut payloads = Vec::new();
+        let mut seq = self.next_seq;
+        while !records.is_empty() {
+            let len = payload_len(&records);
+            let later_records = records.split_off(len);
+            let later_streams = streams.split_off(len);
+            let payload = self
+                .encoder
+                .encode(&records, &streams)
+                .map_err(|e| StoreError::Damaged { what: format!("records that cannot be encoded: {e}") })?;
+            self.with.metrics.payload_bytes.inc_by(payload.len() as u64);
+            payloads.push(new_batch(&records, seq, payload));
+            pieces.push((
+                seq,
+                std::mem::replace(&mut records, later_records),
+                std::mem::replace(&mut streams, later_streams),
+            ));
+            seq += len as u64;
+        }
+        let ids = self.catalog.commit(new_streams, &payloads, batches.iter())?;
+        self.next_seq = seq;
+        let commit = |((seq, records, streams), id): ((u64, Vec<Record>, Vec<StreamId>), u64)| {
+            Commit::new(id, seq, records, &streams)
+        };
+        Ok(pieces.into_iter().zip(ids).map(commit).collect())
+    }
+}
+
+/// How many leading records make one payload; at least one.
+fn payload_len(records: &[Record]) -> usize {
+    let mut bytes = 0;
+    for (i, record) in records.iter().enumerate() {
+        bytes += record.line.len();
+        if i > 0 && bytes > MAX_PAYLOAD_BYTES {
+            return i;
+        }
+    }
+    records.len()
+}
+
+fn new_batch(records: &[Record], first_seq: u64, payload: Vec<u8>) -> NewBatch {
+    NewBatch {
+        first_seq,
+        records: records.len() as u64,
+        min_ns: records.iter().map(|r| r.timestamp_ns).min().unwrap_or(0),
+        max_ns: records.iter().map(|r| r.timestamp_ns).max().unwrap_or(0),
+        checksum: payload::checksum(&payload),
+        payload,
+    }
+}
+
+/// The numbers of streams.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    ids: HashMap<Arc<Labels>, StreamId>,
+    /// Highest number ever given.
+    last: u64,
+}
+
+impl Streams {
+    pub(crate) fn new(rows: &[StreamRow], last: u64) -> Self {
+        Self { ids: rows.iter().map(|row| (Arc::clone(&row.labels), row.id)).collect(), last }
+    }
+
+    /// The stream of each record, and the streams seen for the first time.
+    fn assign(&mut self, records: &[Record]) -> (Vec<StreamId>, Vec<StreamRow>) {
+        // Records of a stream mostly share their labels, so most are told by the address.
+        let mut by_address: HashMap<usize, StreamId, BuildHasherDefault<PointerHasher>> = HashMap::default();
+        let mut new = Vec::new();
+        let mut streams = Vec::with_capacity(records.len());
+        for record in records {
+            let address = Arc::as_ptr(&record.labels).addr();
+            let stream = by_address.entry(address).or_insert_with(|| {
+                *self.ids.entry(Arc::clone(&record.labels)).or_insert_with(|| {
+                    self.last += 1;
+                    let id = StreamId(self.last);
+                    let labels = Arc::clone(&record.labels);
+                    new.push(StreamRow { id, labels, min_ns: i64::MAX, max_ns: i64::MIN });
+                    id
+                })
+            });
+            streams.push(*stream);
+        }
+        (streams, new)
+    }
+
+    /// Takes back what [`Streams::assign`] gave, or drops streams that are deleted.
+    pub(crate) fn forget(&mut self, rows: &[StreamRow]) {
+        for row in rows {
+            self.ids.remove(&row.labels);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The one writer of a data folder.
+//!
+//! Three threads do the work: the committer makes batches durable and visible, the flusher builds parts from
+//! the head, the keeper merges parts, feeds the index and deletes what retention lets go. Only the committer
+//! writes to the catalog; the others hand it their changes.
+
+mod batch;
+pub(crate) mod budget;
+pub(crate) mod committer;
+pub(crate) mod lifecycle;
+pub(crate) mod wait;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use crate::error::StoreError;
+pub use batch::{Batch, Committed, Container, CursorUpdate, Gap, GapReason};
+
+use crate::head::memory_of_batch;
+use crate::lock::FolderLock;
+use crate::metrics::Metrics;
+use crate::reader::Reader;
+use crate::state::Shared;
+use crate::{Config, recovery};
+use budget::Budget;
+use committer::{Append, Committer, Message, With};
+use lifecycle::{Tenure, Worker};
+use wait::block_on;
+
+/// Appends and other work that wait for the committer. When it is full, appends wait; their memory is bounded
+/// by `store.head_bytes`, this bounds the rest of them.
+const QUEUE_MESSAGES: usize = 1024;
+
+/// The one writer of a data folder. Cloning shares it; dropping the last clone stores what is queued and waits
+/// for the writer's threads to end.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// `None` only while dropping.
+    queue: Option<mpsc::Sender<Message>>,
+    budget: Arc<Budget>,
+    metrics: Arc<Metrics>,
+    flusher: Worker,
+    keeper: Worker,
+    ended: watch::Receiver<()>,
+    reader: Reader,
+}
+
+impl Writer {
+    /// Opens or makes the data folder and takes its lock; the store's metrics go into `registry`.
+    ///
+    /// # Errors
+    /// When another process holds the lock, or the folder cannot be used or recovered.
+    pub fn open(dir: &Path, config: &Config, registry: &prometheus::Registry) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(dir).map_err(|e| StoreError::io("make folder", dir, e))?;
+        let (tenure, ended) = Tenure::begin(FolderLock::take(dir)?);
+        let metrics = Arc::new(Metrics::new(registry));
+        let budget = Arc::new(Budget::new(config.head_bytes.0));
+        let recovered = recovery::open(dir, config, &budget, &metrics)?;
+        let shared = Arc::new(Shared::new(recovered.state));
+        let reader = Reader::of_writer(dir, Arc::clone(&shared))?;
+        let tenure = Arc::new(tenure);
+        let (flusher, flush_requests) = Worker::new();
+        let (keeper, keep_requests) = Worker::new();
+        let with = With {
+            shared,
+            budget: Arc::clone(&budget),
+            metrics: Arc::clone(&metrics),
+            flusher: flusher.clone(),
+            keeper: keeper.clone(),
+            flush_bytes: usize::try_from(config.flush_bytes.0).unwrap_or(usize::MAX),
+        };
+        let committer = Committer::new(recovered.catalog, recovered.streams, recovered.next_seq, with)?;
+        let (queue, messages) = mpsc::channel(QUEUE_MESSAGES);
+        spawn("binnacle-commit", {
+            let tenure = Arc::clone(&tenure);
+            move || {
+                let (_flush, _keep) = (flush_requests, keep_requests);
+                committer.run(messages, &tenure);
+            }
+        })?;
+        let inner = Inner { queue: Some(queue), flusher, keeper, budget, metrics, ended, reader };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Stores a batch. When this returns, the batch is on disk and every later snapshot sees it. Dropping the
+    /// future leaves open whether the batch is stored.
+    ///
+    /// # Errors
+    /// When the batch could not be stored; nothing of it is visible then.
+    pub async fn append(&self, batch: Batch) -> Result<Committed, StoreError> {
+        let inner = &*self.inner;
+        let bytes = memory_of_batch(&batch);
+        let share = match inner.budget.try_take(bytes) {
+            Some(share) => share,
+            None => {
+                inner.metrics.append_waits.inc();
+                inner.flusher.wake();
+                inner.budget.take(bytes).await?
+            }
+        };
+        let (reply, committed) = oneshot::channel();
+        let append = Append { batch, bytes, share, reply };
+        inner.queue()?.send(Message::Append(append)).await.map_err(|_| StoreError::Closed)?;
+        committed.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// [`Writer::append`] for threads outside the async runtime.
+    ///
+    /// # Errors
+    /// As [`Writer::append`].
+    pub fn append_blocking(&self, batch: Batch) -> Result<Committed, StoreError> {
+        block_on(self.append(batch))
+    }
+
+    /// Position stored under `source`.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn cursor(&self, source: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.reader.catalog().cursor(source)
+    }
+
+    /// The sources that begin with `prefix` and their positions, by source.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn cursors(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.inner.reader.catalog().cursors(prefix)
+    }
+
+    /// A reader of the same folder that shares this writer's head.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        self.inner.reader.clone()
+    }
+
+    /// Stores what is queued and ends the writer's threads. Later appends fail with [`StoreError::Closed`].
+    ///
+    /// # Errors
+    /// When the writer had ended before.
+    pub async fn close(self) -> Result<(), StoreError> {
+        let inner = &*self.inner;
+        inner.budget.close();
+        let sent = inner.queue()?.send(Message::Close).await;
+        let mut ended = inner.ended.clone();
+        // The sender is never used, so a change can only be its end.
+        while ended.changed().await.is_ok() {}
+        sent.map_err(|_| StoreError::Closed)
+    }
+}
+
+impl Inner {
+    fn queue(&self) -> Result<&mpsc::Sender<Message>, StoreError> {
+        self.queue.as_ref().ok_or(StoreError::Closed)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.queue = None;
+        block_on(async { while self.ended.changed().await.is_ok() {} });
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map(drop)
+        .map_err(|e| StoreError::io("start thread", Path::new(name), e))
+}
+
+#[cfg(test)]
+mod tests;
