@@ -10,6 +10,7 @@ mod catalog;
 pub mod config;
 pub mod error;
 pub mod fields;
+mod filter;
 mod hash;
 mod head;
 pub mod level;
@@ -23,6 +24,8 @@ pub mod reader;
 pub mod record;
 mod recovery;
 mod state;
+mod terms;
+pub mod token;
 pub mod writer;
 
 pub use block::{Block, Lines, Pairs};

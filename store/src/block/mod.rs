@@ -21,7 +21,7 @@ pub use lines::Lines;
 pub(crate) use pack::{Packer, crc, unpack};
 pub use pairs::{NamedPairs, Pairs};
 pub(crate) use stored::Stored;
-pub(crate) use wire::{Input, Malformed, put_varint};
+pub(crate) use wire::{Input, Malformed, put_bytes, put_varint};
 
 use crate::record::Labels;
 use crate::{Level, Record, StreamId};

@@ -28,6 +28,7 @@ use crate::TimeRange;
 use crate::block::{
     self, Block, BlockError, BlockMeta, FORMAT, Header, HeaderError, Input, Malformed, Stored,
 };
+use crate::terms::{self, BlockTerms, BlockWords};
 
 /// Number of a part, as the catalog gave it; never reused within a data folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +72,7 @@ pub(crate) struct RawBlock {
     meta: BlockMeta,
     header: Vec<u8>,
     columns: Vec<u8>,
+    terms: BlockTerms,
 }
 
 impl Part {
@@ -157,7 +159,7 @@ impl Part {
         Ok(Block::stored(meta, Stored::new(Arc::clone(&self.file), number, header, columns_at)))
     }
 
-    /// The bytes of block `number`, every checksum verified.
+    /// The bytes of block `number`, every checksum verified, and its terms.
     ///
     /// # Errors
     /// As [`Part::read`], and when a column is damaged.
@@ -175,7 +177,24 @@ impl Part {
                 return Err(self.file.damaged(number, "checksum of a column"));
             }
         }
-        Ok(RawBlock { meta: meta.clone(), header, columns })
+        // Words are in no part, only in the index they were given to.
+        let terms = terms::Collector::default().collect(&self.read(number)?)?;
+        Ok(RawBlock { meta: meta.clone(), header, columns, terms })
+    }
+
+    /// The distinct words of every block, by number, read from the blocks themselves; none for a block
+    /// that cannot be read, which is named in `damaged`.
+    pub(crate) fn words(&self, damaged: &mut Vec<String>) -> Vec<BlockWords> {
+        let mut collector = terms::Collector::default();
+        let mut words = Vec::with_capacity(self.blocks.len());
+        for number in 0..self.blocks.len() as u32 {
+            let terms = self.read(number).and_then(|block| collector.collect(&block));
+            words.push(terms.map(|terms| terms.words).unwrap_or_else(|error| {
+                damaged.push(error.to_string());
+                BlockWords::default()
+            }));
+        }
+        words
     }
 
     fn block(&self, number: u32) -> Result<(&BlockMeta, Place), BlockError> {

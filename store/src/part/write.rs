@@ -8,6 +8,7 @@ use super::footer::{Footer, Preamble, Trailer};
 use super::{PartId, Place, RawBlock, block_prefix};
 use crate::TimeRange;
 use crate::block::{self, Block, BlockError, BlockMeta, Packer};
+use crate::terms::{self, BlockTerms, BlockWords};
 use crate::writer::StoreError;
 
 /// Writes one part. Dropped before [`PartWriter::finish`], it leaves no file.
@@ -21,6 +22,8 @@ pub(crate) struct PartWriter {
     packer: Packer,
     footer: Footer,
     filters: Vec<u8>,
+    collector: terms::Collector,
+    words: Vec<BlockWords>,
 }
 
 /// Removes the unfinished file.
@@ -44,6 +47,8 @@ pub(crate) struct WrittenPart {
     pub(crate) bytes: u64,
     /// Its blocks, by number.
     pub(crate) blocks: Vec<BlockMeta>,
+    /// The words of each block, for the index.
+    pub(crate) words: Vec<BlockWords>,
 }
 
 /// Why a block was not added to a part.
@@ -75,6 +80,8 @@ impl PartWriter {
             packer,
             footer: Footer::default(),
             filters: Vec::new(),
+            collector: terms::Collector::default(),
+            words: Vec::new(),
         };
         writer.write(&Preamble { id, window }.encode())?;
         Ok(writer)
@@ -85,9 +92,10 @@ impl PartWriter {
     /// # Errors
     /// When the block cannot be read, or the file not be written.
     pub(crate) fn add(&mut self, block: &Block, min_seq: u64) -> Result<(), AddError> {
-        let encoded = block::encode(block, min_seq, false, &mut self.packer)?;
+        let terms = self.collector.collect(block)?;
+        let encoded = block::encode(block, min_seq, terms.runs_complete, &mut self.packer)?;
         let header = encoded.header.encode();
-        Ok(self.append(encoded.header.meta, &header, &encoded.columns)?)
+        Ok(self.append(encoded.header.meta, &header, &encoded.columns, terms)?)
     }
 
     /// Appends a block of another part as it is.
@@ -95,22 +103,30 @@ impl PartWriter {
     /// # Errors
     /// When the file cannot be written.
     pub(crate) fn add_raw(&mut self, raw: RawBlock) -> Result<(), StoreError> {
-        self.append(raw.meta, &raw.header, &raw.columns)
+        self.append(raw.meta, &raw.header, &raw.columns, raw.terms)
     }
 
-    fn append(&mut self, meta: BlockMeta, header: &[u8], columns: &[u8]) -> Result<(), StoreError> {
+    fn append(
+        &mut self,
+        meta: BlockMeta,
+        header: &[u8],
+        columns: &[u8],
+        terms: BlockTerms,
+    ) -> Result<(), StoreError> {
         let place = Place {
             at: self.len,
             header_len: header.len() as u32,
             columns_len: columns.len() as u64,
             filter_at: self.filters.len() as u64, // from the start of the filters until the end is known
-            filter_len: 0,
+            filter_len: terms.ids.len() as u32,
         };
         self.write(&block_prefix(header))?;
         self.write(header)?;
         self.write(columns)?;
         self.footer.blocks.push(meta);
         self.footer.places.push(place);
+        self.filters.extend_from_slice(&terms.ids);
+        self.words.push(terms.words);
         Ok(())
     }
 
@@ -143,7 +159,7 @@ impl PartWriter {
                 .and_then(|dir| dir.sync_all())
                 .map_err(|source| self.failed("sync the folder of", source))?;
         }
-        Ok(WrittenPart { bytes: self.len, blocks: self.footer.blocks })
+        Ok(WrittenPart { bytes: self.len, blocks: self.footer.blocks, words: self.words })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {

@@ -1,0 +1,350 @@
+//! The distinct tokens of one block: words for the window's word index, ids for the block's filter.
+//!
+//! The invariant: every token of every line and pair value of the block is either among its words or a
+//! key of its filter. For needles that end inside a token, the block also knows
+//! - every run of at least [`MIN_RUN`] letters inside its ids, hex digits alone excepted, as further
+//!   words; or else it is marked as incomplete ([`BlockTerms::runs_complete`]);
+//! - its longest ids, letter by letter, and the length that all others stay within ([`LongIds`]).
+
+use crate::block::{Block, BlockError, Input, Malformed, crc, put_bytes, put_varint};
+use crate::filter::{Filter, FilterBuilder};
+use crate::token::{self, Class};
+
+/// Shortest run of letters inside an id that becomes a word. Shorter ones, and those of hex digits, are
+/// too common in random ids to say anything.
+pub(crate) const MIN_RUN: usize = 4;
+
+/// Longest such run, in bytes; a block with a longer one is marked.
+pub(crate) const MAX_RUN: usize = 128;
+
+/// Runs a block may add to its words; with more of them (base64, say) it is marked.
+const MAX_RUNS: usize = 256;
+
+/// Bytes of ids a block keeps letter by letter. One container id and some long names fit.
+const LONG_ID_BYTES: usize = 512;
+
+/// The distinct words of a block, folded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BlockWords(Vec<u8>);
+
+impl BlockWords {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.split(|byte| *byte == b'\n').filter(|word| !word.is_empty())
+    }
+}
+
+/// What the index gets to know of a block.
+#[derive(Debug)]
+pub(crate) struct BlockTerms {
+    pub(crate) words: BlockWords,
+    /// The block's ids, as [`IdFilter`] reads them.
+    pub(crate) ids: Vec<u8>,
+    pub(crate) runs_complete: bool,
+}
+
+/// Collects the terms of one block after the other; keeps its memory.
+#[derive(Debug, Default)]
+pub(crate) struct Collector {
+    words: WordSet,
+    ids: KeySet,
+    long: LongIds,
+    runs: usize,
+    runs_incomplete: bool,
+    folded: Vec<u8>,
+    filters: FilterBuilder,
+}
+
+impl Collector {
+    /// The terms of `block`.
+    ///
+    /// # Errors
+    /// When the block cannot be read.
+    pub(crate) fn collect(&mut self, block: &Block) -> Result<BlockTerms, BlockError> {
+        self.words.clear();
+        self.ids.clear();
+        self.long = LongIds::default();
+        (self.runs, self.runs_incomplete) = (0, false);
+
+        // No token extends across the separator.
+        self.add(block.lines()?.bytes());
+        block.pairs()?.distinct_values(|value| self.add(value.as_bytes()));
+
+        let mut ids = Vec::new();
+        self.long.encode(&mut ids);
+        self.filters.build(&self.ids.keys, &mut ids);
+        let checksum = crc(&ids);
+        ids.extend_from_slice(&checksum.to_le_bytes());
+        let words = BlockWords(self.words.text.clone());
+        Ok(BlockTerms { words, ids, runs_complete: !self.runs_incomplete })
+    }
+
+    fn add(&mut self, text: &[u8]) {
+        token::for_each(text, |token| {
+            token.fold_into(text, &mut self.folded);
+            let key = token::id_key(&self.folded);
+            if token.class == Class::Word {
+                self.words.insert(key, &self.folded);
+                return;
+            }
+            self.ids.insert(key);
+            if token.beyond_hex {
+                self.add_runs();
+            }
+            if self.folded.len() > self.long.others {
+                self.long.insert(&self.folded);
+            }
+            if self.folded.len() == MIN_RUN
+                && let Some(middle) = token::uuid_middle(text, token.span.start)
+            {
+                self.ids.insert(token::id_key(&middle.to_ascii_lowercase()));
+            }
+        });
+    }
+
+    /// Adds the letter runs of the id in `folded` to the words.
+    fn add_runs(&mut self) {
+        let Self { folded, words, runs, runs_incomplete, .. } = self;
+        token::for_each_run(folded, |run| {
+            if !is_telling(run) {
+                return;
+            }
+            if run.len() > MAX_RUN || *runs == MAX_RUNS {
+                *runs_incomplete = true;
+            } else if words.insert(token::id_key(run), run) {
+                *runs += 1;
+            }
+        });
+    }
+}
+
+/// Whether a run of letters inside an id becomes a word.
+pub(crate) fn is_telling(run: &[u8]) -> bool {
+    run.len() >= MIN_RUN && run.iter().any(|byte| !byte.is_ascii_hexdigit())
+}
+
+/// Distinct words, one after the other, each followed by `\n`.
+#[derive(Debug, Default)]
+struct WordSet {
+    text: Vec<u8>,
+    /// Open addressing: hash, and place of the word in `text` plus one; 0 is free.
+    slots: Vec<(u64, u32)>,
+    len: usize,
+}
+
+impl WordSet {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.slots.fill((0, 0));
+        self.len = 0;
+    }
+
+    /// Whether the word is new. Equal hashes do not make equal words: a line must not get lost because
+    /// somebody made up a word that collides with one of its own.
+    #[inline]
+    fn insert(&mut self, hash: u64, word: &[u8]) -> bool {
+        if self.len * 2 >= self.slots.len() {
+            self.grow();
+        }
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            let (found, place) = self.slots[at];
+            if place == 0 {
+                break;
+            }
+            if found == hash && self.is_at(place as usize - 1, word) {
+                return false;
+            }
+            at = (at + 1) & mask;
+        }
+        self.slots[at] = (hash, self.text.len() as u32 + 1);
+        self.text.extend_from_slice(word);
+        self.text.push(b'\n');
+        self.len += 1;
+        true
+    }
+
+    fn is_at(&self, place: usize, word: &[u8]) -> bool {
+        self.text
+            .get(place..)
+            .is_some_and(|text| text.starts_with(word) && text.get(word.len()) == Some(&b'\n'))
+    }
+
+    fn grow(&mut self) {
+        let slots = vec![(0, 0); (self.slots.len() * 2).max(1024)];
+        let mask = slots.len() - 1;
+        for (hash, place) in std::mem::replace(&mut self.slots, slots) {
+            if place != 0 {
+                let mut at = hash as usize & mask;
+                while self.slots[at].1 != 0 {
+                    at = (at + 1) & mask;
+                }
+                self.slots[at] = (hash, place);
+            }
+        }
+    }
+}
+
+/// Distinct keys.
+#[derive(Debug, Default)]
+struct KeySet {
+    keys: Vec<u64>,
+    /// Open addressing; 0 is free, and the key 0 is in `keys` alone.
+    slots: Vec<u64>,
+    has_zero: bool,
+}
+
+impl KeySet {
+    fn clear(&mut self) {
+        self.keys.clear();
+        self.slots.fill(0);
+        self.has_zero = false;
+    }
+
+    #[inline]
+    fn insert(&mut self, key: u64) {
+        if key == 0 {
+            if !self.has_zero {
+                self.has_zero = true;
+                self.keys.push(0);
+            }
+            return;
+        }
+        if self.keys.len() * 2 >= self.slots.len() {
+            self.grow();
+        }
+        if self.place(key) {
+            self.keys.push(key);
+        }
+    }
+
+    /// Puts the key into a slot; false when it is there already.
+    #[inline]
+    fn place(&mut self, key: u64) -> bool {
+        let mask = self.slots.len() - 1;
+        let mut at = key as usize & mask;
+        while self.slots[at] != 0 {
+            if self.slots[at] == key {
+                return false;
+            }
+            at = (at + 1) & mask;
+        }
+        self.slots[at] = key;
+        true
+    }
+
+    fn grow(&mut self) {
+        self.slots = vec![0; (self.slots.len() * 2).max(1024)];
+        for i in 0..self.keys.len() {
+            if self.keys[i] != 0 {
+                self.place(self.keys[i]);
+            }
+        }
+    }
+}
+
+/// The longest ids of a block, letter by letter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct LongIds {
+    /// Every id longer than this, in folded bytes, is in `ids`.
+    others: usize,
+    ids: Vec<Box<[u8]>>,
+    bytes: usize,
+}
+
+impl LongIds {
+    /// `id` is longer than `others`.
+    fn insert(&mut self, id: &[u8]) {
+        if self.ids.iter().any(|known| known.as_ref() == id) {
+            return;
+        }
+        self.ids.push(id.into());
+        self.bytes += id.len();
+        while self.bytes > LONG_ID_BYTES {
+            // All ids of the shortest length go: then one number says what is left.
+            self.others = self.ids.iter().map(|id| id.len()).min().unwrap_or(0);
+            self.ids.retain(|id| id.len() > self.others);
+            self.bytes = self.ids.iter().map(|id| id.len()).sum();
+        }
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.others as u64);
+        put_varint(out, self.ids.len() as u64);
+        for id in &self.ids {
+            put_bytes(out, id);
+        }
+    }
+}
+
+/// The ids of a block, as far as they are known.
+#[derive(Clone, Debug)]
+pub(crate) struct IdFilter<'a> {
+    filter: Filter<'a>,
+    others: usize,
+    long: Vec<&'a [u8]>,
+}
+
+impl<'a> IdFilter<'a> {
+    pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let (bytes, found) = bytes.split_last_chunk().ok_or(Malformed("length of a filter"))?;
+        if crc(bytes) != u32::from_le_bytes(*found) {
+            return Err(Malformed("checksum of a filter"));
+        }
+        let mut input = Input::new(bytes);
+        let others = input.len("length of ids")?;
+        let mut long = Vec::new();
+        for _ in 0..input.varint("number of long ids")? {
+            long.push(input.bytes("long id")?);
+        }
+        let filter = Filter::decode(&mut input)?;
+        if input.is_empty() { Ok(Self { filter, others, long }) } else { Err(Malformed("end of a filter")) }
+    }
+
+    /// Whether an id with this key may be in the block.
+    pub(crate) fn may_contain(&self, key: u64) -> bool {
+        self.filter.may_contain(key)
+    }
+
+    /// Whether an id longer than `len` folded bytes for which `fits` holds may be in the block.
+    pub(crate) fn may_contain_longer(&self, len: usize, fits: impl Fn(&[u8]) -> bool) -> bool {
+        self.others > len || self.long.iter().any(|id| id.len() > len && fits(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_ids_are_known_letter_by_letter() {
+        let mut long = LongIds::default();
+        for i in 0..1000_u32 {
+            let id = format!("{i:032}");
+            if id.len() > long.others {
+                long.insert(id.as_bytes());
+            }
+        }
+        assert_eq!((long.others, long.ids.len()), (32, 0));
+        long.insert(&[b'7'; 64]);
+        long.insert(&[b'7'; 64]);
+        assert_eq!((long.others, long.ids.len()), (32, 1));
+        long.insert(&[b'8'; 600]);
+        assert_eq!((long.others, long.ids.len()), (600, 0));
+    }
+
+    #[test]
+    fn sets_hold_each_member_once() {
+        let mut words = WordSet::default();
+        let mut keys = KeySet::default();
+        for round in 0..2 {
+            for i in 0..5_000_u64 {
+                // All hashes collide.
+                assert_eq!(words.insert(i % 7, format!("w{i}").as_bytes()), round == 0);
+                keys.insert(i * 1024);
+            }
+        }
+        assert_eq!((words.len, keys.keys.len()), (5_000, 5_000));
+        assert_eq!(words.text.iter().filter(|byte| **byte == b'\n').count(), 5_000);
+    }
+}
