@@ -1,6 +1,9 @@
-//! Settings of the collector: the config section `collect`.
+//! Settings of the collector: the config section `collect` here, `ingest` and `ingest.push` beside.
 //!
 //! `validate` refuses and names the key; nothing is clamped silently.
+
+pub mod ingest;
+pub mod push;
 
 use std::fmt;
 use std::time::Duration;
@@ -8,6 +11,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use store::config::{ByteSize, Period};
+
+pub use ingest::{IngestConfig, Multiline};
+pub use push::PushConfig;
 
 /// What is collected from Docker, and how: the config section `collect`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -6,4 +6,10 @@
 pub mod cgroup;
 pub mod config;
 pub mod exposition;
+pub mod multiline;
+pub mod parse;
 pub mod stats;
+
+pub use config::{CollectConfig, IngestConfig};
+pub use multiline::{Joined, Joiner, RawLine};
+pub use parse::{Enricher, Format, ParseOptions};

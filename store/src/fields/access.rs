@@ -27,13 +27,13 @@ fn time(line: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// Visits the fields that are there; `-` stands for none.
-pub(super) fn walk<F>(line: &[u8], visit: &mut F) -> ControlFlow<()>
+pub(super) fn walk<'a, F>(line: &'a [u8], visit: &mut F) -> ControlFlow<()>
 where
-    F: FnMut(&str, Value<'_>) -> ControlFlow<()>,
+    F: FnMut(&str, Value<'a>) -> ControlFlow<()>,
 {
     let line = line.trim_ascii_start();
     let Some((time_start, time_end)) = time(line) else { return ControlFlow::Continue(()) };
-    let mut give = |name: &str, value: &[u8]| match value {
+    let mut give = |name: &str, value: &'a [u8]| match value {
         b"" | b"-" => ControlFlow::Continue(()),
         value => visit(name, Value::Text(value)),
     };
@@ -55,9 +55,9 @@ where
 }
 
 /// `[virtual host] address identity user`; Envoy writes nothing before the time.
-fn client(prefix: &[u8], give: &mut impl FnMut(&str, &[u8]) -> ControlFlow<()>) -> ControlFlow<()> {
+fn client<'a>(prefix: &'a [u8], give: &mut impl FnMut(&str, &'a [u8]) -> ControlFlow<()>) -> ControlFlow<()> {
     let mut words = Words { rest: prefix };
-    let mut last_four = [&b""[..]; 4];
+    let mut last_four: [&'a [u8]; 4] = [b""; 4];
     while let Some(word) = words.next() {
         last_four.rotate_left(1);
         last_four[3] = word;

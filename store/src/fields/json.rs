@@ -15,9 +15,9 @@ pub(super) fn starts(line: &[u8]) -> bool {
 }
 
 /// Visits the fields of the object at the start of `line`, up to the first syntax error.
-pub(super) fn walk<F>(line: &[u8], reach: Reach, visit: &mut F) -> ControlFlow<()>
+pub(super) fn walk<'a, F>(line: &'a [u8], reach: Reach, visit: &mut F) -> ControlFlow<()>
 where
-    F: FnMut(&str, Value<'_>) -> ControlFlow<()>,
+    F: FnMut(&str, Value<'a>) -> ControlFlow<()>,
 {
     let mut walker = Walker {
         line,
@@ -51,7 +51,7 @@ const GO_ON: ControlFlow<()> = ControlFlow::Continue(());
 
 impl<'a, F> Walker<'a, &mut F>
 where
-    F: FnMut(&str, Value<'_>) -> ControlFlow<()>,
+    F: FnMut(&str, Value<'a>) -> ControlFlow<()>,
 {
     fn object(&mut self) -> ControlFlow<()> {
         self.depth -= 1;

@@ -75,16 +75,16 @@ impl Reach {
 /// Calls `visit` with the path and the value of each field in the order of the line until it breaks.
 ///
 /// Empty objects and arrays are no fields. A name that occurs twice is given twice; by convention the first counts.
-pub fn for_each(line: &[u8], shape: Shape, visit: impl FnMut(&str, Value<'_>) -> ControlFlow<()>) {
+pub fn for_each<'a>(line: &'a [u8], shape: Shape, visit: impl FnMut(&str, Value<'a>) -> ControlFlow<()>) {
     for_each_within(line, shape, Reach::ALL, visit);
 }
 
 /// [`for_each`] that enters only the outer levels of nested JSON.
-pub fn for_each_within(
-    line: &[u8],
+pub fn for_each_within<'a>(
+    line: &'a [u8],
     shape: Shape,
     reach: Reach,
-    mut visit: impl FnMut(&str, Value<'_>) -> ControlFlow<()>,
+    mut visit: impl FnMut(&str, Value<'a>) -> ControlFlow<()>,
 ) {
     // Whether the visitor broke off makes no difference here: there is nothing left to do either way.
     let (ControlFlow::Continue(()) | ControlFlow::Break(())) = match shape {
@@ -93,6 +93,13 @@ pub fn for_each_within(
         Shape::Access => access::walk(line, &mut visit),
         Shape::Plain => pairs::plain(line, &mut visit),
     };
+}
+
+/// Calls `visit` with `name: value` and `"name": value` wherever they stand in a text until it breaks.
+///
+/// Prose is full of colons: this is for visitors that know the names they look for.
+pub fn for_each_colon<'a>(line: &'a [u8], mut visit: impl FnMut(&str, Value<'a>) -> ControlFlow<()>) {
+    let (ControlFlow::Continue(()) | ControlFlow::Break(())) = pairs::colons(line, &mut visit);
 }
 
 /// The text of the first field with exactly this path, `user.id` or `tags[0]`; `None` where there is none.

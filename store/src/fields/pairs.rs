@@ -9,6 +9,9 @@ use super::{Value, text};
 /// Longest name that is searched for in text, in bytes: what precedes `=` in a blob is no name.
 const MAX_NAME_BYTES: usize = 64;
 
+/// Longest value after a colon, in bytes.
+const MAX_NEAR_BYTES: usize = 256;
+
 /// Whether a line starts like logfmt: a name right before `=`, then a value.
 pub(super) fn starts(line: &[u8]) -> bool {
     let length = line.iter().take(MAX_NAME_BYTES + 1).take_while(|b| is_name_byte(**b)).count();
@@ -20,9 +23,9 @@ const fn is_name_byte(byte: u8) -> bool {
 }
 
 /// Visits `name=value` between white space; words without `=` are passed over.
-pub(super) fn logfmt<F>(line: &[u8], visit: &mut F) -> ControlFlow<()>
+pub(super) fn logfmt<'a, F>(line: &'a [u8], visit: &mut F) -> ControlFlow<()>
 where
-    F: FnMut(&str, Value<'_>) -> ControlFlow<()>,
+    F: FnMut(&str, Value<'a>) -> ControlFlow<()>,
 {
     let mut rest = line;
     loop {
@@ -45,9 +48,9 @@ where
 }
 
 /// Visits `name=value` wherever it stands in a text, also `(name=value, name=value)`.
-pub(super) fn plain<F>(line: &[u8], visit: &mut F) -> ControlFlow<()>
+pub(super) fn plain<'a, F>(line: &'a [u8], visit: &mut F) -> ControlFlow<()>
 where
-    F: FnMut(&str, Value<'_>) -> ControlFlow<()>,
+    F: FnMut(&str, Value<'a>) -> ControlFlow<()>,
 {
     let mut from = 0;
     while let Some(equals) = line.get(from..).and_then(|rest| memchr::memchr(b'=', rest)) {
@@ -61,6 +64,29 @@ where
         let (value, after) = value(rest, ends_value_in_text);
         from = line.len() - after.len();
         visit(&text(name), trimmed(value))?;
+    }
+    ControlFlow::Continue(())
+}
+
+/// Visits `name: value` and `"name":"value"` wherever they stand in a text.
+pub(super) fn colons<'a, F>(line: &'a [u8], visit: &mut F) -> ControlFlow<()>
+where
+    F: FnMut(&str, Value<'a>) -> ControlFlow<()>,
+{
+    let mut from = 0;
+    while let Some(colon) = line.get(from..).and_then(|rest| memchr::memchr(b':', rest)) {
+        let before = &line[from..from + colon];
+        from += colon + 1;
+        let name = name_before(before.strip_suffix(b"\"").unwrap_or(before));
+        if name.is_empty() {
+            continue;
+        }
+        let rest = without_colour(&line[from..]);
+        let rest = rest.strip_prefix(b" ").unwrap_or(rest);
+        if rest.first().is_none_or(u8::is_ascii_whitespace) {
+            continue;
+        }
+        visit(&text(name), trimmed(value_near(rest)))?;
     }
     ControlFlow::Continue(())
 }
@@ -117,6 +143,11 @@ fn value(rest: &[u8], ends: impl Fn(u8) -> bool) -> (Value<'_>, &[u8]) {
     }
     let end = rest.iter().position(|b| ends(*b)).unwrap_or(rest.len());
     (Value::Text(&rest[..end]), &rest[end..])
+}
+
+/// The value at the start of `rest` if it is short: what follows may hold more names, and is looked at again.
+fn value_near(rest: &[u8]) -> Value<'_> {
+    value(&rest[..rest.len().min(MAX_NEAR_BYTES)], ends_value_in_text).0
 }
 
 /// The value up to the closing quote; without one, all that is left.

@@ -1,0 +1,308 @@
+//! A line becomes a record: one pass over its fields for severity, ids and the line's own time.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use store::fields::{self, Reach, Shape, Value};
+use store::record::attribute;
+use store::{Labels, Level, Origin, Pair, Record};
+
+use super::ids::{id, traceparent};
+use super::names::{Names, Role};
+use super::{level, time};
+use crate::config::IngestConfig;
+use crate::multiline::{RawLine, begins_trace};
+
+/// Ids stand in JSON at any depth up to this.
+const REACH: Reach = Reach { depth: 4, arrays: false };
+/// A longer text in a time field is no time.
+const MAX_TIME_BYTES: usize = 64;
+
+/// How a source wants its lines read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseOptions {
+    /// The lines' format.
+    pub format: Format,
+    /// Whether the line's own time is kept as [`attribute::LOGGED_AT`]; a source that makes it the record's time says no.
+    pub keep_time: bool,
+}
+
+impl Default for ParseOptions {
+    /// Find the format out, keep the line's time.
+    fn default() -> Self {
+        Self { format: Format::Auto, keep_time: true }
+    }
+}
+
+/// The format of a source's lines (label `binnacle.parse`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Judge each line by its beginning.
+    #[default]
+    Auto,
+    /// JSON objects.
+    Json,
+    /// logfmt.
+    Logfmt,
+    /// Take the line as it is: no level, no ids.
+    None,
+}
+
+impl std::str::FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "json" => Ok(Self::Json),
+            "logfmt" => Ok(Self::Logfmt),
+            "none" => Ok(Self::None),
+            other => Err(format!("`{other}` is none of `auto`, `json`, `logfmt` and `none`")),
+        }
+    }
+}
+
+/// Makes records of lines. Cheap to share: it never changes.
+#[derive(Debug)]
+pub struct Enricher {
+    detect_level: bool,
+    names: Names,
+    attributes: Attributes,
+}
+
+/// The names of derived pairs, allocated once.
+#[derive(Debug)]
+struct Attributes {
+    trace_id: Arc<str>,
+    span_id: Arc<str>,
+    parent_span_id: Arc<str>,
+    correlation_id: Arc<str>,
+    logged_at: Arc<str>,
+    truncated: Arc<str>,
+}
+
+/// The best value seen so far for one meaning.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot<'a> {
+    found: Option<(u16, &'a str)>,
+}
+
+impl<'a> Slot<'a> {
+    /// Of fields of the same rank the first counts.
+    fn offer(&mut self, rank: u16, value: Option<&'a str>) {
+        if let Some(value) = value
+            && self.found.is_none_or(|(best, _)| rank < best)
+        {
+            self.found = Some((rank, value));
+        }
+    }
+
+    fn value(self) -> Option<&'a str> {
+        self.found.map(|(_, value)| value)
+    }
+}
+
+/// What the fields of a line state.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stated<'a> {
+    level: Option<(u16, Level)>,
+    time: Slot<'a>,
+    trace_id: Slot<'a>,
+    span_id: Slot<'a>,
+    parent_span_id: Slot<'a>,
+    correlation_id: Slot<'a>,
+    traceparent: Option<(&'a str, &'a str)>,
+}
+
+// === impl Enricher ===
+
+impl Enricher {
+    /// An enricher for this configuration.
+    #[must_use]
+    pub fn new(config: &IngestConfig) -> Self {
+        Self {
+            detect_level: config.detect_level,
+            names: Names::new(config),
+            attributes: Attributes {
+                trace_id: attribute::TRACE_ID.into(),
+                span_id: attribute::SPAN_ID.into(),
+                parent_span_id: attribute::PARENT_SPAN_ID.into(),
+                correlation_id: attribute::CORRELATION_ID.into(),
+                logged_at: attribute::LOGGED_AT.into(),
+                truncated: attribute::TRUNCATED.into(),
+            },
+        }
+    }
+
+    /// The record of a line. `base_pairs` are what its source knows: they come first, and a pair of theirs
+    /// goes before a derived one of the same name.
+    #[must_use]
+    pub fn record(
+        &self,
+        line: RawLine,
+        labels: &Arc<Labels>,
+        base_pairs: &[Pair],
+        options: ParseOptions,
+    ) -> Record {
+        let mut pairs = Vec::with_capacity(base_pairs.len() + 4);
+        pairs.extend_from_slice(base_pairs);
+        let level = match options.format {
+            Format::None => Level::Unset,
+            Format::Auto => self.read(Shape::detect(&line.line), &line.line, base_pairs, options, &mut pairs),
+            Format::Json => self.read(Shape::Json, &line.line, base_pairs, options, &mut pairs),
+            Format::Logfmt => self.read(Shape::Logfmt, &line.line, base_pairs, options, &mut pairs),
+        };
+        if let Some(bytes) = line.truncated_from {
+            add(&mut pairs, &self.attributes.truncated, &bytes.to_string());
+        }
+        Record { timestamp_ns: line.timestamp_ns, labels: Arc::clone(labels), line: line.line, level, pairs }
+    }
+
+    /// The time a line states, nanoseconds since the epoch: its time field, else the time it begins with.
+    #[must_use]
+    pub fn time_of(&self, line: &[u8]) -> Option<i64> {
+        let shape = Shape::detect(line);
+        self.stated(shape, line).time.value().and_then(|text| time::parse(text.as_bytes()))
+    }
+
+    /// The level that a label or a pair of structured metadata states; `None` for names that mean something else.
+    #[must_use]
+    pub fn level_of(&self, name: &str, value: &str) -> Option<Level> {
+        let meaning = self.names.meaning(name)?;
+        (meaning.role == Role::Level).then(|| level::of_field(name, value.as_bytes())).flatten()
+    }
+
+    /// Whether levels are looked for at all.
+    #[must_use]
+    pub const fn detects_level(&self) -> bool {
+        self.detect_level
+    }
+
+    fn read(
+        &self,
+        shape: Shape,
+        line: &[u8],
+        given: &[Pair],
+        options: ParseOptions,
+        pairs: &mut Vec<Pair>,
+    ) -> Level {
+        let mut stated = self.stated(shape, line);
+        for pair in given.iter().filter(|pair| pair.origin == Origin::Given) {
+            self.note(&mut stated, &pair.name, Value::Text(pair.value.as_bytes()));
+        }
+        self.add_ids(&stated, pairs);
+        if options.keep_time
+            && let Some(time) = stated.time.value()
+        {
+            add(pairs, &self.attributes.logged_at, time);
+        }
+        if !self.detect_level {
+            return Level::Unset;
+        }
+        match stated.level {
+            Some((_, level)) => level,
+            None => level_of_text(shape, line),
+        }
+    }
+
+    fn add_ids(&self, stated: &Stated<'_>, pairs: &mut Vec<Pair>) {
+        let (parent_trace, parent_span) = stated.traceparent.unzip();
+        let trace_id = stated.trace_id.value().or(parent_trace);
+        let own_span = stated.span_id.value();
+        // A `traceparent` beside a span id of its own names the caller's span, alone the only span there is.
+        let (span_id, caller) = match own_span {
+            Some(own) => (Some(own), parent_span.filter(|parent| *parent != own)),
+            None => (parent_span, None),
+        };
+        let parent_span_id = stated.parent_span_id.value().or(caller);
+        for (name, value) in [
+            (&self.attributes.trace_id, trace_id),
+            (&self.attributes.span_id, span_id),
+            (&self.attributes.parent_span_id, parent_span_id),
+            (&self.attributes.correlation_id, stated.correlation_id.value()),
+        ] {
+            if let Some(value) = value {
+                add(pairs, name, value);
+            }
+        }
+    }
+
+    fn stated<'a>(&self, shape: Shape, line: &'a [u8]) -> Stated<'a> {
+        let mut stated = Stated::default();
+        fields::for_each_within(line, shape, REACH, |path, value| {
+            self.note(&mut stated, path, value);
+            ControlFlow::Continue(())
+        });
+        if shape != Shape::Plain {
+            return stated;
+        }
+        if let Some(time) = leading_time(line) {
+            stated.time = Slot::default();
+            stated.time.offer(0, std::str::from_utf8(time).ok());
+        }
+        fields::for_each_colon(line, |name, value| {
+            if self.names.meaning(name).is_some_and(|meaning| meaning.role.is_id()) {
+                self.note(&mut stated, name, value);
+            }
+            ControlFlow::Continue(())
+        });
+        stated
+    }
+
+    /// Takes note of a field if it means something.
+    #[inline]
+    fn note<'a>(&self, stated: &mut Stated<'a>, path: &str, value: Value<'a>) {
+        let Some(meaning) = self.names.meaning(path) else { return };
+        let Some(text) = value.plain() else { return };
+        let rank = meaning.rank;
+        match meaning.role {
+            Role::Level => {
+                if stated.level.is_none_or(|(best, _)| rank < best)
+                    && let Some(level) = level::of_field(path, text)
+                {
+                    stated.level = Some((rank, level));
+                }
+            }
+            Role::Time => {
+                let time = Some(text).filter(|text| !text.is_empty() && text.len() <= MAX_TIME_BYTES);
+                stated.time.offer(rank, time.and_then(|text| std::str::from_utf8(text).ok()));
+            }
+            Role::TraceId => stated.trace_id.offer(rank, id(text)),
+            Role::SpanId => stated.span_id.offer(rank, id(text)),
+            Role::ParentSpanId => stated.parent_span_id.offer(rank, id(text)),
+            Role::CorrelationId => stated.correlation_id.offer(rank, id(text)),
+            Role::Traceparent => stated.traceparent = stated.traceparent.or_else(|| traceparent(text)),
+        }
+    }
+}
+
+/// The time a text begins with, in brackets or not.
+fn leading_time(line: &[u8]) -> Option<&[u8]> {
+    let line = line.trim_ascii_start();
+    time::leading(line.strip_prefix(b"[").unwrap_or(line))
+}
+
+/// Adds a derived pair unless its name is taken.
+fn add(pairs: &mut Vec<Pair>, name: &Arc<str>, value: &str) {
+    if pairs.iter().all(|pair| pair.name != *name) {
+        pairs.push(Pair { origin: Origin::Derived, name: Arc::clone(name), value: value.into() });
+    }
+}
+
+/// The level of a line none of whose fields states one.
+fn level_of_text(shape: Shape, line: &[u8]) -> Level {
+    if shape == Shape::Access {
+        return Level::Unknown; // the words in it are the client's, not the server's
+    }
+    let first = memchr::memchr(b'\n', line).map_or(line, |end| &line[..end]);
+    if let Some(level) = level::of_text(first) {
+        return level;
+    }
+    if first.len() == line.len() {
+        return Level::Unknown;
+    }
+    if begins_trace(first) {
+        return Level::Error;
+    }
+    level::of_text(&line[first.len()..]).unwrap_or(Level::Unknown)
+}

@@ -1,0 +1,15 @@
+//! From the bytes of a line to a record: severity, ids, the line's own time. Pure.
+//!
+//! This runs on every line: one pass over its fields, and nothing is allocated but for what is found.
+//! Fields themselves are read by [`store::fields`], which searches use too.
+
+mod enrich;
+mod ids;
+mod level;
+mod names;
+#[cfg(test)]
+mod tests;
+mod time;
+
+pub use enrich::{Enricher, Format, ParseOptions};
+pub(crate) use names::MAX_FIELD_NAME_BYTES;
