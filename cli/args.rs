@@ -1,0 +1,261 @@
+//! What was typed. Nothing here touches the machine; `--help` and `--version` never fail.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::LogFormat;
+
+const EXIT_CODES: &str = "Exit codes: 0 found or done, 1 nothing found, 2 error.";
+
+/// Exact logs, stats and traces of the containers on a Docker host, in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "binnacle", version, about, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// Folder of the stored records [default: ./binnacle-data]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Common options")]
+    pub(crate) data: Option<PathBuf>,
+    /// Configuration file (YAML)
+    #[arg(long, global = true, value_name = "FILE", env = "BINNACLE_CONFIG", help_heading = "Common options")]
+    pub(crate) config: Option<PathBuf>,
+    /// Docker daemon: unix:///path, tcp://host:port, or none [default: DOCKER_HOST, else the local socket]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Common options")]
+    pub(crate) docker_host: Option<String>,
+    /// Address of the HTTP server [default: 127.0.0.1:3100, for collect 127.0.0.1:9380]
+    #[arg(long, global = true, value_name = "ADDR", help_heading = "Common options")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Shape of Binnacle's own log on standard error [default: text]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", help_heading = "Common options")]
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Collect, store and serve, all in one process
+    Run(RunArgs),
+    /// Collect and store only; serves health, metrics and push on its own address
+    Collect,
+    /// Answer queries over a folder that another process writes to
+    Serve,
+    /// Find records
+    Search(SearchArgs),
+    /// Follow new records as they are stored
+    Tail(TailArgs),
+    /// Show every line of one trace or correlation id, over all containers, in time order
+    Trace(TraceArgs),
+    /// Store the lines of a file or of standard input
+    Ingest(IngestArgs),
+    /// List stream labels, or the values of one
+    Labels(LabelsArgs),
+    /// Show what is stored and how large it is
+    Stats(StatsArgs),
+    /// Check the configuration and show every setting that differs from its default
+    CheckConfig,
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+/// `run`
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Also play the traffic of a small made-up shop, so that there is something to see without Docker
+    #[arg(long)]
+    pub(crate) demo: bool,
+}
+
+/// Where client commands ask.
+#[derive(Debug, Args)]
+pub(crate) struct Server {
+    /// Server to ask; with --data the folder is read directly instead
+    #[arg(long, value_name = "URL", env = "BINNACLE_URL", default_value = "http://127.0.0.1:3100")]
+    pub(crate) url: String,
+}
+
+/// Which records are wanted.
+#[derive(Debug, Args)]
+pub(crate) struct Selection {
+    /// Only this service
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service: Option<String>,
+    /// Only this level; with a comparison such as '>=warn' this level and above
+    #[arg(long, value_name = "LEVEL", allow_hyphen_values = true)]
+    pub(crate) level: Option<String>,
+}
+
+/// Which times are wanted.
+#[derive(Debug, Args)]
+pub(crate) struct Times {
+    /// How far back to look, for example 30m, 1h, 7d [default: 1h]
+    #[arg(long, value_name = "DURATION", conflicts_with = "from")]
+    pub(crate) since: Option<String>,
+    /// Start: RFC 3339, Unix time, or relative such as now-2h
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// End [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+}
+
+/// `search`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  binnacle search 'level:>=warn service:checkout \"payment declined\"'
+  binnacle search --since 2d 'status:[500 TO 599] NOT path:/health'
+  binnacle search --json --limit 0 --forward '*' > lines.ndjson
+
+Exit codes: 0 found, 1 nothing found, 2 error.")]
+pub(crate) struct SearchArgs {
+    /// What to look for; see docs/query-language.md [default: everything]
+    #[arg(value_name = "QUERY", default_value = "*", num_args = 1..)]
+    pub(crate) query: Vec<String>,
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+    #[command(flatten)]
+    pub(crate) times: Times,
+    /// How many records at most, 0 for all
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: usize,
+    /// Oldest first; without it newest first
+    #[arg(long)]
+    pub(crate) forward: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+/// `tail`
+#[derive(Debug, Args)]
+pub(crate) struct TailArgs {
+    /// What to follow [default: everything]
+    #[arg(value_name = "QUERY", default_value = "*", num_args = 1..)]
+    pub(crate) query: Vec<String>,
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+/// `trace`
+#[derive(Debug, Args)]
+pub(crate) struct TraceArgs {
+    /// Trace id, correlation id or request id
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) times: Times,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+/// `ingest`
+#[derive(Debug, Args)]
+#[command(after_help = "The time of a line is read from its JSON or logfmt field timestamp, time, ts or @timestamp, or from a
+leading RFC 3339 stamp; a line without one gets the present time.")]
+pub(crate) struct IngestArgs {
+    /// File of log lines, - for standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Stream label of every line (repeatable)
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    pub(crate) labels: Vec<String>,
+    /// Field of the line that becomes a stream label (repeatable)
+    #[arg(long = "label-field", value_name = "FIELD[=LABEL]")]
+    pub(crate) label_fields: Vec<String>,
+    /// Push to this server instead of writing the folder directly
+    #[arg(long, value_name = "URL", env = "BINNACLE_URL", conflicts_with = "data")]
+    pub(crate) url: Option<String>,
+}
+
+/// `labels`
+#[derive(Debug, Args)]
+pub(crate) struct LabelsArgs {
+    /// Label whose values to list [default: the names of all labels]
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) times: Times,
+    /// JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+/// `stats`
+#[derive(Debug, Args)]
+pub(crate) struct StatsArgs {
+    /// JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+/// `completions`
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// Shell to print for
+    #[arg(value_enum, value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+impl Common {
+    /// The flags that are settings, as (path, value typed).
+    pub(crate) fn settings(&self) -> Vec<(String, String)> {
+        let log_format = self.log_format.map(|format| match format {
+            LogFormat::Text => "text".to_owned(),
+            LogFormat::Json => "json".to_owned(),
+        });
+        [
+            ("data", self.data.as_ref().map(|dir| dir.to_string_lossy().into_owned())),
+            ("docker_host", self.docker_host.clone()),
+            ("listen", self.listen.map(|address| address.to_string())),
+            ("log_format", log_format),
+        ]
+        .into_iter()
+        .filter_map(|(path, value)| Some((path.to_owned(), value?)))
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn definition_of_the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_argument_of_every_command_is_explained() {
+        fn walk(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+            }
+            command.get_subcommands().for_each(walk);
+        }
+        walk(&Cli::command());
+    }
+}

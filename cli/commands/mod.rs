@@ -1,0 +1,112 @@
+//! One file for each command.
+
+mod check_config;
+mod completions;
+mod ingest;
+mod labels;
+mod run;
+mod search;
+mod stats;
+mod tail;
+mod trace;
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+
+use crate::Outcome;
+use crate::args::{Cli, Command, Common, Selection};
+use crate::config::{Config, Sources};
+
+/// Does what was typed.
+///
+/// # Errors
+/// When it cannot be done; the message is for the person who typed.
+pub(crate) fn execute(cli: Cli) -> anyhow::Result<Outcome> {
+    let Cli { command, common } = cli;
+    match command {
+        Command::Run(args) => run::run(&config(&common)?, &args),
+        Command::Collect => run::collect(&config(&common)?),
+        Command::Serve => run::serve(&config(&common)?),
+        Command::Search(args) => search::execute(&args, &common),
+        Command::Tail(args) => tail::execute(&args, &common),
+        Command::Trace(args) => trace::execute(&args, &common),
+        Command::Ingest(args) => ingest::execute(&args, &common),
+        Command::Labels(args) => labels::execute(&args, &common),
+        Command::Stats(args) => stats::execute(&args, &common),
+        Command::CheckConfig => check_config::execute(&common),
+        Command::Completions(args) => Ok(completions::execute(&args)),
+    }
+}
+
+/// Reads the file and the environment, and checks everything.
+fn config(common: &Common) -> anyhow::Result<Config> {
+    let sources = sources(common)?;
+    for variable in sources.unknown_variables() {
+        anstream::eprintln!("binnacle: the environment variable {variable} is no setting; it has no effect");
+    }
+    Ok(Config::load(&sources)?)
+}
+
+fn sources(common: &Common) -> anyhow::Result<Sources> {
+    let file = match &common.config {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read the configuration file `{}`", path.display()))?;
+            Some((path.display().to_string(), text))
+        }
+        None => None,
+    };
+    let environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+        .filter(|(name, _)| name.starts_with("BINNACLE_"))
+        .collect();
+    Ok(Sources { file, environment, flags: common.settings() })
+}
+
+/// A runtime for commands that ask a server.
+fn client_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")
+}
+
+/// The query with `--service` and `--level` added.
+fn selected(query: &[String], selection: &Selection) -> String {
+    let mut parts = Vec::new();
+    if let Some(service) = &selection.service {
+        parts.push(format!("service:{}", quoted(service)));
+    }
+    if let Some(level) = &selection.level {
+        parts.push(format!("level:{level}"));
+    }
+    let typed = query.join(" ");
+    if parts.is_empty() {
+        return typed;
+    }
+    if !typed.trim().is_empty() && typed.trim() != "*" {
+        parts.push(format!("({typed})"));
+    }
+    parts.join(" ")
+}
+
+fn quoted(value: &str) -> String {
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selection_flags_narrow_the_typed_query() {
+        let query = ["a".to_owned(), "OR b".to_owned()];
+        let none = Selection { service: None, level: None };
+        assert_eq!(selected(&query, &none), "a OR b");
+        let both = Selection { service: Some("check\"out".into()), level: Some(">=warn".into()) };
+        assert_eq!(selected(&query, &both), r#"service:"check\"out" level:>=warn (a OR b)"#);
+        assert_eq!(selected(&["*".to_owned()], &both), r#"service:"check\"out" level:>=warn"#);
+    }
+}
