@@ -7,7 +7,7 @@ use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
 use anstyle::{AnsiColor, Color, Style};
 use jiff::tz::TimeZone;
-use query::client::Hit;
+use query::Hit;
 
 /// Colours that tell services apart on dark and light backgrounds.
 const SERVICE_COLOURS: [AnsiColor; 6] = [
@@ -91,8 +91,8 @@ impl Printer {
     }
 
     fn line(&mut self, when: &str, hit: &Hit) -> io::Result<()> {
-        let service = hit.labels.get("service_name").or_else(|| hit.labels.get("container")).map_or("-", String::as_str);
-        let level = hit.metadata.get("level").map_or("", String::as_str);
+        let service = hit.labels.get("service_name").or_else(|| hit.labels.get("container")).unwrap_or("-");
+        let level = hit.metadata("level").unwrap_or_default();
         let (service_style, level_style) = if self.colour {
             (service_style(service), level_style(level))
         } else {

@@ -1,4 +1,224 @@
-//! `binnacle run`, `collect` and `serve`: the long-lived parts, started back to front and stopped front to
-//! back: sources end, the HTTP server finishes its requests, the writer stores what is queued.
+//! `binnacle run`, `collect` and `serve`: the parts that live until a signal.
+//!
+//! Started back to front (store, server, sources), stopped front to back: sources end first, so that nothing
+//! new arrives; then the server finishes its requests; last the writer stores what is queued.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use collector::exposition::Exposition;
+use prometheus::Registry;
+use query::http::AppState;
+use store::{Reader, Writer};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::RunArgs;
+use crate::config::Config;
+use crate::{Outcome, signals, telemetry};
+
+/// Ports that documents and clients rely on.
+const ANSWER_PORT: u16 = 3100;
+const COLLECT_PORT: u16 = 9380;
+
+/// How long the parts may take to end before the process ends without them: dockerd and most supervisors
+/// send SIGKILL ten seconds after SIGTERM.
+const STOP_DEADLINE: Duration = Duration::from_secs(8);
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Roles {
+    collect: bool,
+    answer: bool,
+    demo: bool,
+}
+
+/// `binnacle run`
+///
+/// # Errors
+/// When a part cannot start or fails.
+pub(crate) fn run(config: Config, args: &RunArgs) -> anyhow::Result<Outcome> {
+    start(config, Roles { collect: true, answer: true, demo: args.demo })
+}
+
+/// `binnacle collect`
+///
+/// # Errors
+/// When a part cannot start or fails.
+pub(crate) fn collect(config: Config) -> anyhow::Result<Outcome> {
+    start(config, Roles { collect: true, answer: false, demo: false })
+}
+
+/// `binnacle serve`
+///
+/// # Errors
+/// When a part cannot start or fails.
+pub(crate) fn serve(config: Config) -> anyhow::Result<Outcome> {
+    start(config, Roles { collect: false, answer: true, demo: false })
+}
+
+fn start(config: Config, roles: Roles) -> anyhow::Result<Outcome> {
+    telemetry::init(config.log_format);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")?;
+    runtime.block_on(async move {
+        let stop = CancellationToken::new();
+        tokio::select! {
+            result = live(config, roles, stop.clone()) => result.map(|()| Outcome::Done),
+            result = signals::watch(stop) => {
+                result.context("cannot install the signal handlers")?;
+                anyhow::bail!("ended by a second signal before every part had finished")
+            }
+        }
+    })
+}
+
+/// The life of the process, from opening the store to its last commit.
+async fn live(config: Config, roles: Roles, stop: CancellationToken) -> anyhow::Result<()> {
+    let port = if roles.answer { ANSWER_PORT } else { COLLECT_PORT };
+    let address = config.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on `{address}`; choose another address with --listen"))?;
+    let address = listener.local_addr().context("cannot read the address listened on")?;
+
+    let registry = Registry::new();
+    let store = Store::open(&config, roles, &registry).await?;
+    let (ready_sender, ready) = watch::channel(false);
+    let (server, answers) = Server::build(&config, roles, &registry, &store, ready)?;
+    tracing::info!(data = %config.data.display(), "answering on http://{address}");
+
+    let mut sources = Sources::start(&config, roles, &store, ready_sender)?;
+    let requests_end = CancellationToken::new();
+    let mut serving = JoinSet::new();
+    let until = requests_end.clone();
+    serving.spawn(async move {
+        axum::serve(listener, server).with_graceful_shutdown(until.cancelled_owned()).await
+    });
+
+    let early = tokio::select! {
+        () = stop.cancelled() => None,
+        failure = sources.first_failure() => Some(failure),
+        ended = serving.join_next() => Some(anyhow::anyhow!("the HTTP server ended: {ended:?}")),
+    };
+    let mut late = "the sources";
+    let ending = async {
+        sources.end().await;
+        late = "requests in flight";
+        requests_end.cancel();
+        if let Some(state) = answers {
+            state.shutdown().cancel();
+            state.drained().await;
+        }
+        while serving.join_next().await.is_some() {}
+        late = "the last commit";
+        store.close().await
+    };
+    match tokio::time::timeout(STOP_DEADLINE, ending).await {
+        Ok(result) => result?,
+        Err(_) => anyhow::bail!("ended without waiting for {late}, after {} seconds", STOP_DEADLINE.as_secs()),
+    }
+    tracing::info!("ended");
+    early.map_or(Ok(()), Err)
+}
+
+/// The data folder, as writer or reader.
+struct Store {
+    writer: Option<Writer>,
+    reader: Reader,
+}
+
+impl Store {
+    async fn open(config: &Config, roles: Roles, registry: &Registry) -> anyhow::Result<Self> {
+        let (config, registry) = (config.clone(), registry.clone());
+        let opening = tokio::task::spawn_blocking(move || -> anyhow::Result<Self> {
+            if !roles.collect {
+                return Ok(Self { writer: None, reader: Reader::open(&config.data)? });
+            }
+            let writer = Writer::open(&config.data, &config.store, &registry)?;
+            Ok(Self { reader: writer.reader(), writer: Some(writer) })
+        });
+        opening.await.context("opening the store panicked")?
+    }
+
+    async fn close(self) -> anyhow::Result<()> {
+        match self.writer {
+            Some(writer) => writer.close().await.context("cannot store the last records"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The HTTP side of the process.
+struct Server;
+
+impl Server {
+    /// The routes, and the state of those that answer queries.
+    fn build(
+        config: &Config,
+        roles: Roles,
+        registry: &Registry,
+        store: &Store,
+        ready: watch::Receiver<bool>,
+    ) -> anyhow::Result<(Router, Option<AppState>)> {
+        if !roles.answer {
+            let exposition = Exposition::new(registry.clone(), None);
+            return Ok((collector::admin::router(exposition, ready), None));
+        }
+        let state = AppState::new(
+            store.reader.clone(),
+            config.query.clone(),
+            registry.clone(),
+            ready,
+            CancellationToken::new(),
+        )
+        .context("cannot register the metrics of queries")?;
+        Ok((query::http::router(state.clone()), Some(state)))
+    }
+}
+
+/// What brings records in.
+struct Sources {
+    stop: CancellationToken,
+    tasks: JoinSet<anyhow::Result<()>>,
+}
+
+impl Sources {
+    fn start(
+        _config: &Config,
+        _roles: Roles,
+        _store: &Store,
+        ready: watch::Sender<bool>,
+    ) -> anyhow::Result<Self> {
+        ready.send_replace(true);
+        Ok(Self { stop: CancellationToken::new(), tasks: JoinSet::new() })
+    }
+
+    /// Waits until a source fails; for ever when none does.
+    async fn first_failure(&mut self) -> anyhow::Error {
+        loop {
+            match self.tasks.join_next().await {
+                Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(error))) => return error,
+                Some(Err(panic)) => return anyhow::anyhow!("a source panicked: {panic}"),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Asks every source to end and waits for it.
+    async fn end(&mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended.map_err(anyhow::Error::from).and_then(|result| result) {
+                tracing::warn!(error = format!("{error:#}"), "a source did not end well");
+            }
+        }
+    }
+}

@@ -30,9 +30,7 @@ pub(crate) struct Config {
     /// How Binnacle writes its own log to standard error.
     pub(crate) log_format: LogFormat,
     /// Collection from Docker.
-    pub(crate) collect: collector::CollectConfig,
-    /// Parsing and enrichment of every line, whatever its source.
-    pub(crate) ingest: collector::IngestConfig,
+    pub(crate) collect: collector::config::CollectConfig,
     /// Storage.
     pub(crate) store: store::Config,
     /// What is deleted, and when.
@@ -48,8 +46,7 @@ impl Default for Config {
             docker_host: None,
             listen: None,
             log_format: LogFormat::default(),
-            collect: collector::CollectConfig::default(),
-            ingest: collector::IngestConfig::default(),
+            collect: collector::config::CollectConfig::default(),
             store: store::Config::default(),
             retention: store::RetentionConfig::default(),
             query: query::Config::default(),
@@ -142,7 +139,6 @@ impl Config {
     fn validate(&self) -> Vec<(String, String)> {
         let sections = [
             ("collect", self.collect.validate()),
-            ("ingest", self.ingest.validate()),
             ("store", self.store.validate()),
             ("retention", self.retention.validate()),
             ("query", self.query.validate()),

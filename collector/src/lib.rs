@@ -3,6 +3,7 @@
 //!
 //! This crate alone knows bollard. It does not know how records are stored or queried.
 
+pub mod admin;
 pub mod cgroup;
 pub mod config;
 pub mod exposition;
