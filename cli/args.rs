@@ -26,7 +26,13 @@ pub(crate) struct Common {
     #[arg(long, global = true, value_name = "DIR", help_heading = "Common options")]
     pub(crate) data: Option<PathBuf>,
     /// Configuration file (YAML)
-    #[arg(long, global = true, value_name = "FILE", env = "BINNACLE_CONFIG", help_heading = "Common options")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "BINNACLE_CONFIG",
+        help_heading = "Common options"
+    )]
     pub(crate) config: Option<PathBuf>,
     /// Docker daemon: unix:///path, tcp://host:port, or none [default: DOCKER_HOST, else the local socket]
     #[arg(long, global = true, value_name = "URL", help_heading = "Common options")]
@@ -168,8 +174,10 @@ pub(crate) struct TraceArgs {
 
 /// `ingest`
 #[derive(Debug, Args)]
-#[command(after_help = "The time of a line is read from its JSON or logfmt field timestamp, time, ts or @timestamp, or from a
-leading RFC 3339 stamp; a line without one gets the present time.")]
+#[command(
+    after_help = "The time of a line is read from its JSON or logfmt field timestamp, time, ts or @timestamp, or from a
+leading RFC 3339 stamp; a line without one gets the present time."
+)]
 pub(crate) struct IngestArgs {
     /// File of log lines, - for standard input
     #[arg(value_name = "FILE")]

@@ -31,7 +31,8 @@ fn section(page: &mut String, command: &mut clap::Command) {
     let name = command.get_bin_name().unwrap_or_else(|| command.get_name()).to_owned();
     let help = command.render_long_help().to_string();
     let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
-    write!(page, "\n## `{name}`\n\n```text\n{}\n```\n", lines.join("\n").trim_end()).expect("BUG: writing to a string");
+    write!(page, "\n## `{name}`\n\n```text\n{}\n```\n", lines.join("\n").trim_end())
+        .expect("BUG: writing to a string");
 }
 
 #[test]

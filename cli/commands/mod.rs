@@ -22,7 +22,12 @@ pub(crate) fn execute(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Run(args) => run::run(config(&common)?, &args),
         Command::Collect => run::collect(config(&common)?),
         Command::Serve => run::serve(config(&common)?),
-        Command::Search(_) | Command::Tail(_) | Command::Trace(_) | Command::Ingest(_) | Command::Labels(_) | Command::Stats(_) => anyhow::bail!("not yet"),
+        Command::Search(_)
+        | Command::Tail(_)
+        | Command::Trace(_)
+        | Command::Ingest(_)
+        | Command::Labels(_)
+        | Command::Stats(_) => anyhow::bail!("not yet"),
         Command::CheckConfig => check_config::execute(&common),
         Command::Completions(args) => Ok(completions::execute(&args)),
     }

@@ -122,7 +122,9 @@ async fn live(config: Config, roles: Roles, stop: CancellationToken) -> anyhow::
     };
     match tokio::time::timeout(STOP_DEADLINE, ending).await {
         Ok(result) => result?,
-        Err(_) => anyhow::bail!("ended without waiting for {late}, after {} seconds", STOP_DEADLINE.as_secs()),
+        Err(_) => {
+            anyhow::bail!("ended without waiting for {late}, after {} seconds", STOP_DEADLINE.as_secs())
+        }
     }
     tracing::info!("ended");
     early.map_or(Ok(()), Err)

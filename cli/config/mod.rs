@@ -30,7 +30,9 @@ pub(crate) struct Config {
     /// How Binnacle writes its own log to standard error.
     pub(crate) log_format: LogFormat,
     /// Collection from Docker.
-    pub(crate) collect: collector::config::CollectConfig,
+    pub(crate) collect: collector::CollectConfig,
+    /// Parsing and enrichment of every line, whatever its source.
+    pub(crate) ingest: collector::IngestConfig,
     /// Storage.
     pub(crate) store: store::Config,
     /// What is deleted, and when.
@@ -46,7 +48,8 @@ impl Default for Config {
             docker_host: None,
             listen: None,
             log_format: LogFormat::default(),
-            collect: collector::config::CollectConfig::default(),
+            collect: collector::CollectConfig::default(),
+            ingest: collector::IngestConfig::default(),
             store: store::Config::default(),
             retention: store::RetentionConfig::default(),
             query: query::Config::default(),
@@ -129,7 +132,11 @@ impl Config {
             }
             // Each setting was accepted by itself, so this names a combination that is not.
             Err(error) => {
-                mistakes.push(Mistake { path: "configuration".into(), origin: "all sources".into(), what: error.to_string() });
+                mistakes.push(Mistake {
+                    path: "configuration".into(),
+                    origin: "all sources".into(),
+                    what: error.to_string(),
+                });
                 Err(Mistakes(mistakes))
             }
         }
@@ -139,6 +146,7 @@ impl Config {
     fn validate(&self) -> Vec<(String, String)> {
         let sections = [
             ("collect", self.collect.validate()),
+            ("ingest", self.ingest.validate()),
             ("store", self.store.validate()),
             ("retention", self.retention.validate()),
             ("query", self.query.validate()),

@@ -58,7 +58,9 @@ fn shown(value: &Value) -> String {
     match value {
         Value::Null => "unset".to_owned(),
         Value::Array(items) if items.is_empty() => "none".to_owned(),
-        Value::Array(items) => items.iter().map(|i| format!("`{}`", sources::plain(i))).collect::<Vec<_>>().join(", "),
+        Value::Array(items) => {
+            items.iter().map(|i| format!("`{}`", sources::plain(i))).collect::<Vec<_>>().join(", ")
+        }
         Value::Object(_) => "none".to_owned(),
         other => format!("`{}`", sources::plain(other)),
     }
@@ -93,7 +95,10 @@ mod tests {
             std::fs::write(path, markdown()).unwrap();
         }
         let written = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(written == markdown(), "docs/configuration.md is stale: BLESS=1 cargo test --bin binnacle reference");
+        assert!(
+            written == markdown(),
+            "docs/configuration.md is stale: BLESS=1 cargo test --bin binnacle reference"
+        );
     }
 
     #[test]

@@ -92,7 +92,11 @@ impl Sources {
         let defaults = serde_json::to_value(Config::default()).expect("BUG: the defaults do not serialise");
         let known: Vec<String> = paths(&defaults).iter().map(|p| environment_name(p)).collect();
         let ours = |name: &str| ["BINNACLE_URL", "BINNACLE_CONFIG", "BINNACLE_LOG"].contains(&name);
-        self.environment.keys().map(String::as_str).filter(|name| !ours(name) && !known.iter().any(|k| k == name)).collect()
+        self.environment
+            .keys()
+            .map(String::as_str)
+            .filter(|name| !ours(name) && !known.iter().any(|k| k == name))
+            .collect()
     }
 }
 
@@ -165,7 +169,8 @@ impl Setting {
             candidates.push(value);
         }
         candidates.push(Value::String(text.to_owned()));
-        candidates.push(Value::Array(text.split(',').map(|part| Value::String(part.trim().to_owned())).collect()));
+        candidates
+            .push(Value::Array(text.split(',').map(|part| Value::String(part.trim().to_owned())).collect()));
         Self { path: path.to_owned(), origin: origin.to_owned(), candidates }
     }
 
