@@ -12,6 +12,8 @@ pub mod gate;
 pub mod page;
 pub mod search;
 pub mod select;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Mutex;
 use std::sync::PoisonError;

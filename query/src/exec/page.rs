@@ -23,10 +23,8 @@ pub struct Key {
     pub ts_ns: i64,
     /// Its stream.
     pub stream: StreamId,
-    /// Place of its block among the candidates.
-    pub block: u32,
-    /// Its row in the block.
-    pub row: u32,
+    /// Its place in the order of arrival ([`BlockRef::min_seq`]).
+    pub seq: u64,
 }
 
 /// Which rows a page holds.
@@ -53,8 +51,7 @@ pub struct Page<T> {
     pub more: bool,
 }
 
-/// The next page of the rows that `select` picks from `blocks` ([`store::Candidates::blocks`], whole and in
-/// their order, so that keys stay the same from page to page). Blocking.
+/// The next page of the rows that `select` picks from `blocks`, candidates of one snapshot. Blocking.
 ///
 /// # Errors
 /// When the query is cancelled or uses more than it may. Damaged blocks are noted in `context` instead.
@@ -64,17 +61,17 @@ pub fn page<S: Select>(
     request: &PageRequest,
     context: &Context,
 ) -> Result<Page<S::Item>, ExecError> {
-    let mut turns: Vec<u32> = (0..u32::try_from(blocks.len()).unwrap_or(u32::MAX)).collect();
+    let mut turns: Vec<&BlockRef> = blocks.iter().collect();
     match request.order {
-        Order::Forward => turns.sort_by_key(|i| blocks[*i as usize].min_ns()),
-        Order::Backward => turns.sort_by_key(|i| std::cmp::Reverse(blocks[*i as usize].max_ns())),
+        Order::Forward => turns.sort_by_key(|block| block.min_ns()),
+        Order::Backward => turns.sort_by_key(|block| std::cmp::Reverse(block.max_ns())),
     }
     let best =
         Mutex::new(Best { request: *request, rows: BTreeMap::new(), bytes: 0, bound: None, more: false });
     let next = AtomicUsize::new(0);
     on_threads(context.threads_for(blocks.len()), || {
-        while let Some(turn) = turns.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let reader = BlockReader { blocks, index: *turn, select, request, context };
+        while let Some(block) = turns.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let reader = BlockReader { block, select, request, context };
             if reader.read_into(&best)?.is_break() {
                 break;
             }
@@ -139,8 +136,7 @@ fn before(order: Order, a: Key, b: Key) -> bool {
 }
 
 struct BlockReader<'a, S> {
-    blocks: &'a [BlockRef],
-    index: u32,
+    block: &'a BlockRef,
     select: &'a S,
     request: &'a PageRequest,
     context: &'a Context,
@@ -149,7 +145,7 @@ struct BlockReader<'a, S> {
 impl<S: Select> BlockReader<'_, S> {
     /// Adds the block's rows; `Break` when neither this block nor any after it can hold a row of the page.
     fn read_into(&self, best: &Mutex<Best<S::Item>>) -> Result<ControlFlow<()>, ExecError> {
-        let block = &self.blocks[self.index as usize];
+        let block = self.block;
         let bound = {
             let mut best = best.lock().unwrap_or_else(PoisonError::into_inner);
             if best.bound.is_some_and(|bound| self.lies_beyond(block, bound)) {
@@ -162,7 +158,7 @@ impl<S: Select> BlockReader<'_, S> {
             return Ok(ControlFlow::Continue(()));
         }
         self.context.charge(block)?;
-        match self.rows(block, bound) {
+        match self.rows(bound) {
             Ok((rows, cut)) => {
                 let mut best = best.lock().unwrap_or_else(PoisonError::into_inner);
                 best.more |= cut;
@@ -191,18 +187,16 @@ impl<S: Select> BlockReader<'_, S> {
 
     /// The block's rows that belong to the page as it stands, and whether some were left out.
     #[expect(clippy::type_complexity, reason = "two values of a private function")]
-    fn rows(&self, block: &BlockRef, bound: Option<Key>) -> Result<(Vec<(Key, S::Item)>, bool), BlockError> {
-        let block_ref = block;
-        let block = block_ref.open()?;
+    fn rows(&self, bound: Option<Key>) -> Result<(Vec<(Key, S::Item)>, bool), BlockError> {
+        let block = self.block.open()?;
+        let first_seq = self.block.min_seq();
         let timestamps = block.timestamps()?;
         let mut rows = Vec::new();
         let mut bytes = 0;
         let mut cut = false;
         let order = self.request.order;
         self.select.select(&block, self.span(timestamps), order, &mut |row, item| {
-            let Ok(row_number) = u32::try_from(row) else { return ControlFlow::Break(()) };
-            let key =
-                Key { ts_ns: timestamps[row], stream: block.stream(), block: self.index, row: row_number };
+            let key = Key { ts_ns: timestamps[row], stream: block.stream(), seq: first_seq + row as u64 };
             if self.request.after.is_some_and(|after| !before(order, after, key)) {
                 return ControlFlow::Continue(());
             }

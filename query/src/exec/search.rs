@@ -173,7 +173,7 @@ impl Search {
         let equals = self.keys_at(cursor.stream, cursor.ts_ns, context)?;
         let ordinal = usize::try_from(cursor.ordinal).unwrap_or(usize::MAX);
         // Rows that have expired since leave fewer: then all that are left came before the one meant.
-        let past_all = Key { ts_ns: cursor.ts_ns, stream: cursor.stream, block: u32::MAX, row: u32::MAX };
+        let past_all = Key { ts_ns: cursor.ts_ns, stream: cursor.stream, seq: u64::MAX };
         Ok(equals.get(ordinal).copied().unwrap_or(past_all))
     }
 
@@ -181,18 +181,18 @@ impl Search {
     fn keys_at(&self, stream: StreamId, ts_ns: i64, context: &Context) -> Result<Vec<Key>, ExecError> {
         let mut keys = Vec::new();
         let Some(filter) = self.filters.get(stream) else { return Ok(keys) };
-        for (i, block) in (0_u32..).zip(&self.candidates.blocks) {
+        for block in &self.candidates.blocks {
             if block.stream() != stream || ts_ns < block.min_ns() || ts_ns > block.max_ns() {
                 continue;
             }
             context.check()?;
+            let first_seq = block.min_seq();
             let read = block.open().and_then(|block| {
                 let timestamps = block.timestamps()?;
                 let start = timestamps.partition_point(|ts| *ts < ts_ns);
                 let end = timestamps.partition_point(|ts| *ts <= ts_ns);
                 matching_rows(&block, filter, start..end, Order::Forward, &mut |row| {
-                    let row = u32::try_from(row).unwrap_or(u32::MAX);
-                    keys.push(Key { ts_ns, stream, block: i, row });
+                    keys.push(Key { ts_ns, stream, seq: first_seq + row as u64 });
                     ControlFlow::Continue(())
                 })
             });
@@ -200,6 +200,7 @@ impl Search {
                 context.note_damaged(&error);
             }
         }
+        keys.sort_unstable();
         Ok(keys)
     }
 

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use regex::{Regex, RegexBuilder};
 use store::{Labels, Prune};
 
 use super::Row;
@@ -50,6 +51,7 @@ pub enum ValueTest {
 #[derive(Clone, Debug)]
 pub struct Spelling {
     text: String,
+    whole: Regex,
     words: TextTest,
     /// What the line must hold however its value is escaped.
     as_written: Vec<TextTest>,
@@ -122,15 +124,23 @@ pub fn value_of<'a>(row: &Row<'a>, name: &str) -> Option<Cow<'a, str>> {
 
 impl ValueTest {
     /// [`ValueTest::Equals`] this text.
+    ///
+    /// # Panics
+    /// Never, as [`TextTest::literal`].
     #[must_use]
     pub fn equals(text: &str) -> Self {
-        Self::Equals(Spelling::new(text, TextTest::words(text), text::ends_with_token(text)))
+        let whole = format!("^(?:{})$", regex::escape(text));
+        Self::Equals(Spelling::new(text, &whole, TextTest::words(text), text::ends_with_token(text)))
     }
 
     /// [`ValueTest::Prefix`] of this text.
+    ///
+    /// # Panics
+    /// Never, as [`TextTest::literal`].
     #[must_use]
     pub fn prefix(text: &str) -> Self {
-        Self::Prefix(Spelling::new(text, TextTest::prefix(text), false))
+        let whole = format!("^(?:{})", regex::escape(text));
+        Self::Prefix(Spelling::new(text, &whole, TextTest::prefix(text), false))
     }
 
     /// Whether a label's or pair's value passes.
@@ -138,8 +148,7 @@ impl ValueTest {
     pub fn is_match_whole(&self, value: &str) -> bool {
         match self {
             Self::Exists => true,
-            Self::Equals(spelling) => text::same_text(&spelling.text, value),
-            Self::Prefix(spelling) => begins_with(value, &spelling.text),
+            Self::Equals(spelling) | Self::Prefix(spelling) => spelling.whole.is_match(value),
             Self::Regex(test) => test.is_match(value.as_bytes()),
             Self::Range(lower, upper) => compare::within(value, lower, upper),
         }
@@ -172,7 +181,12 @@ impl Spelling {
         &self.text
     }
 
-    fn new(text: &str, words: TextTest, ends_token: bool) -> Self {
+    fn new(text: &str, whole: &str, words: TextTest, ends_token: bool) -> Self {
+        let whole = RegexBuilder::new(whole)
+            .case_insensitive(true)
+            .size_limit(usize::MAX)
+            .build()
+            .expect("BUG: an escaped literal is a valid pattern");
         let mut as_written = Vec::new();
         for (at, piece) in text::pieces(text, never_escaped) {
             // After an escape such as `\n` or `\u003c`, a letter of the escape touches the piece.
@@ -185,7 +199,7 @@ impl Spelling {
             };
             as_written.push(TextTest::literal(piece, starts, ends));
         }
-        Self { text: text.to_owned(), words, as_written }
+        Self { text: text.to_owned(), whole, words, as_written }
     }
 }
 
@@ -197,9 +211,4 @@ const fn never_escaped(c: char) -> bool {
             c,
             ' ' | '-' | '_' | '.' | ':' | ',' | ';' | '@' | '#' | '(' | ')' | '[' | ']' | '*' | '~' | '!'
         )
-}
-
-fn begins_with(value: &str, prefix: &str) -> bool {
-    let mut value = value.chars();
-    prefix.chars().all(|p| value.next().is_some_and(|v| text::same_letter(p, v)))
 }

@@ -1,0 +1,86 @@
+//! Searches over a real store against a plain model of the same records.
+
+mod limits;
+mod model;
+mod paging;
+
+use std::sync::Arc;
+
+use store::{Batch, Labels, Level, Origin, Pair, Reader, Record, TimeRange, Writer};
+use tokio_util::sync::CancellationToken;
+
+use super::Context;
+use super::search::{Search, SearchRequest};
+use super::select::Order;
+use crate::{Config, Hit, search};
+
+/// A store with records, and its folder.
+pub(super) struct Data {
+    pub(super) writer: Writer,
+    _dir: tempfile::TempDir,
+}
+
+impl Data {
+    pub(super) fn of(batches: impl IntoIterator<Item = Vec<Record>>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let writer =
+            Writer::open(dir.path(), &store::Config::default(), &prometheus::Registry::new()).unwrap();
+        let data = Self { writer, _dir: dir };
+        for records in batches {
+            data.append(records);
+        }
+        data
+    }
+
+    pub(super) fn append(&self, records: Vec<Record>) {
+        self.writer.append_blocking(Batch { records, ..Batch::default() }).unwrap();
+    }
+
+    pub(super) fn reader(&self) -> Reader {
+        self.writer.reader()
+    }
+}
+
+pub(super) fn record(
+    service: &str,
+    timestamp_ns: i64,
+    line: &str,
+    level: Level,
+    pairs: &[(&str, &str)],
+) -> Record {
+    Record {
+        timestamp_ns,
+        labels: Arc::new(Labels::new([("service_name", service), ("stream", "stdout")])),
+        line: line.to_owned().into_bytes().into(),
+        level,
+        pairs: pairs
+            .iter()
+            .map(|(name, value)| Pair {
+                origin: Origin::Derived,
+                name: (*name).into(),
+                value: (*value).into(),
+            })
+            .collect(),
+    }
+}
+
+pub(super) fn context() -> Context {
+    Context::new(&Config::default(), CancellationToken::new())
+}
+
+pub(super) fn request(query: &str, range: TimeRange, order: Order) -> SearchRequest {
+    SearchRequest {
+        query: query.to_owned(),
+        filter: search::parse(query).unwrap(),
+        range,
+        order,
+        cursor: None,
+    }
+}
+
+/// All hits of a query.
+pub(super) fn hits(reader: &Reader, query: &str, range: TimeRange, order: Order) -> Vec<Hit> {
+    let context = context();
+    let mut search = Search::begin(reader, request(query, range, order), &context).unwrap();
+    search.next_page(usize::MAX, &context).unwrap()
+}
