@@ -94,6 +94,11 @@ impl Default for RetentionConfig {
 }
 
 impl RetentionConfig {
+    /// Deletes nothing, refuses nothing.
+    pub(crate) const fn keep_all() -> Self {
+        Self { max_age: Limit(None), max_bytes: Limit(None), min_free_bytes: Limit(None) }
+    }
+
     /// What cannot be used, as (setting, reason); empty when all is well.
     #[must_use]
     pub fn validate(&self) -> Vec<(String, String)> {

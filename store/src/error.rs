@@ -5,6 +5,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::block::BlockError;
+use crate::part::AddError;
+
 /// Why the store refuses or fails.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -104,6 +107,21 @@ pub enum StoreError {
     /// The writer has ended.
     #[error("the store is closed")]
     Closed,
+}
+
+impl From<BlockError> for StoreError {
+    fn from(error: BlockError) -> Self {
+        Self::Damaged { what: error.to_string() }
+    }
+}
+
+impl From<AddError> for StoreError {
+    fn from(error: AddError) -> Self {
+        match error {
+            AddError::Source(error) => error.into(),
+            AddError::Store(error) => error,
+        }
+    }
 }
 
 impl StoreError {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use crate::block::Block;
 use crate::hash::PointerHasher;
@@ -39,6 +40,8 @@ pub(crate) struct Commit {
     pub(crate) memory: usize,
     /// What the appends took from the writer's budget, to be given back when the commit leaves the head.
     pub(crate) share: Share,
+    /// When it was made, or read after a restart.
+    pub(crate) since: Instant,
 }
 
 /// The records of one stream in a commit.
@@ -70,7 +73,16 @@ impl Commit {
         }
         let order = arrange(&mut groups, &slot_of);
         let memory = records.iter().map(memory_of).sum();
-        Self { id, first_seq, records: Arc::new(records), order, groups, memory, share: Share::default() }
+        Self {
+            id,
+            first_seq,
+            records: Arc::new(records),
+            order,
+            groups,
+            memory,
+            share: Share::default(),
+            since: Instant::now(),
+        }
     }
 
     /// The records of a group, in the order of arrival.

@@ -2,6 +2,8 @@
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
+use crate::state::State;
+
 /// Upper bounds of the commit histogram, in seconds: a sync takes 0.2 to 10 ms, a slow disk a second.
 const COMMIT_BUCKETS: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 /// Upper bounds of the histograms of background work, in seconds.
@@ -96,6 +98,20 @@ impl Metrics {
             free_bytes: gauge("binnacle_store_free_bytes", "Free space of the disk that holds the data."),
             damaged: counter("binnacle_store_damaged_total", "Stored pieces found damaged and left out."),
         }
+    }
+}
+
+impl Metrics {
+    /// Sets the gauges that tell what is stored.
+    pub(crate) fn observe_state(&self, state: &State) {
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        let parts = || state.windows.values().flat_map(|window| &window.parts);
+        self.head_bytes.set(count(state.head_memory()));
+        self.head_records.set(count(state.head.iter().map(|commit| commit.records.len()).sum()));
+        self.windows.set(count(state.windows.len()));
+        self.parts.set(count(parts().count()));
+        self.part_bytes
+            .set(i64::try_from(parts().map(|part| part.row.bytes).sum::<u64>()).unwrap_or(i64::MAX));
     }
 }
 

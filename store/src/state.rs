@@ -14,6 +14,7 @@ use crate::head::Commit;
 use crate::parts::PartEntry;
 use crate::reader::StreamInfo;
 use crate::record::StreamId;
+use crate::writer::budget::Share;
 
 /// How long commits stay at hand for live tails after they left the head, at most.
 const RECENT_AGE: Duration = Duration::from_secs(60);
@@ -75,16 +76,20 @@ impl State {
         self.streams = Arc::new(streams);
     }
 
-    /// Moves commits up to `commit` out of the head; their records are in parts now.
-    pub(crate) fn leave_head(&mut self, commit: u64) {
+    /// Moves commits up to `commit` out of the head; their records are in parts now. Returns what they
+    /// took from the budget.
+    pub(crate) fn leave_head(&mut self, commit: u64) -> Share {
+        let mut share = Share::default();
         let now = Instant::now();
         while self.head.front().is_some_and(|c| c.id <= commit) {
             let Some(left) = self.head.pop_front() else { break };
+            share += left.share;
             self.head_memory -= left.memory;
             self.recent_bytes += left.memory;
             self.recent.push_back((now, left));
         }
         self.forget_recent(now);
+        share
     }
 
     /// Drops what is too old or too much to keep for live tails.

@@ -17,7 +17,7 @@ use crate::error::StoreError;
 use crate::record::{Labels, StreamId};
 
 pub(crate) use read::{CatalogReader, View};
-pub(crate) use write::{CatalogWriter, Cleanup, Installed, NewBatch};
+pub(crate) use write::{CatalogWriter, Cleanup, Dropped, Installed, NewBatch};
 
 /// Name of the catalog's file within the data folder.
 pub(crate) const FILE: &str = "catalog.db";

@@ -52,6 +52,15 @@ pub(crate) struct Installed {
     pub(crate) streams: Vec<(StreamId, i64, i64)>,
 }
 
+/// What retention deletes.
+#[derive(Debug)]
+pub(crate) struct Dropped {
+    /// Numbers of windows.
+    pub(crate) windows: Vec<i64>,
+    /// Numbers of parts in other windows.
+    pub(crate) parts: Vec<u64>,
+}
+
 /// What retention found to be without data.
 #[derive(Debug)]
 pub(crate) struct Cleanup<'a> {
@@ -149,13 +158,16 @@ impl CatalogWriter {
         transaction.commit().map_err(&fail)
     }
 
-    /// Forgets windows and their parts.
-    pub(crate) fn drop_windows(&mut self, windows: &[i64]) -> Result<(), StoreError> {
-        let fail = self.fail.of("delete windows");
+    /// Forgets windows with their parts, and single parts.
+    pub(crate) fn drop_data(&mut self, dropped: &Dropped) -> Result<(), StoreError> {
+        let fail = self.fail.of("delete old records");
         let transaction = self.connection.transaction().map_err(&fail)?;
-        for window in windows {
+        for window in &dropped.windows {
             transaction.execute("DELETE FROM parts WHERE window = ?1", [window]).map_err(&fail)?;
             transaction.execute("DELETE FROM windows WHERE id = ?1", [window]).map_err(&fail)?;
+        }
+        for part in &dropped.parts {
+            transaction.execute("DELETE FROM parts WHERE id = ?1", [part]).map_err(&fail)?;
         }
         advance_generation(&transaction).map_err(&fail)?;
         transaction.commit().map_err(&fail)

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 pub(crate) use file::PartFile;
 use footer::{Footer, PREAMBLE_LEN, Preamble, TRAILER_LEN, Trailer};
-pub(crate) use write::{PartWriter, WrittenPart};
+pub(crate) use write::{AddError, PartWriter, WrittenPart};
 
 use crate::TimeRange;
 use crate::block::{

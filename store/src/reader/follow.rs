@@ -93,7 +93,8 @@ fn read_news(
 }
 
 fn apply(dir: &Path, state: &mut State, news: News) {
-    state.leave_head(news.first_batch.map_or(news.last_batch, |first| first.saturating_sub(1)));
+    // Only the writer has a budget.
+    let _ = state.leave_head(news.first_batch.map_or(news.last_batch, |first| first.saturating_sub(1)));
     match news.parts {
         Some((windows, parts)) => {
             let mut windows = group_by_window(dir, windows, parts);

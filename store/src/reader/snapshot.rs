@@ -223,6 +223,17 @@ impl Snapshot {
     }
 }
 
+#[cfg(test)]
+impl Snapshot {
+    pub(crate) fn windows_for_test(&self) -> impl Iterator<Item = &Arc<PartEntry>> {
+        self.windows.values().flat_map(|window| &window.parts)
+    }
+
+    pub(crate) fn head_memory_for_test(&self) -> usize {
+        self.head.iter().map(|commit| commit.memory).sum()
+    }
+}
+
 impl BlockQuery<'_> {
     fn wants(&self, stream: StreamId, min_ns: i64, max_ns: i64) -> bool {
         self.range.overlaps(min_ns, max_ns) && self.streams.is_none_or(|streams| streams.contains(&stream))

@@ -3,7 +3,8 @@
 //! An append takes its share before it is queued, a flush gives the shares of what it wrote back. So queue and
 //! head together stay below `store.head_bytes`, however fast the sources are.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, watch};
 
@@ -18,8 +19,12 @@ pub(crate) struct Budget {
     permits: Semaphore,
     /// The most permits one append takes, so that a batch above the limit waits for all and not for ever.
     max: usize,
+    /// Appends that wait.
+    waiting: AtomicUsize,
     /// Why blocks cannot be written at present; appends that would wait fail instead.
     trouble: watch::Sender<Option<Arc<str>>>,
+    /// Why no append is accepted at present.
+    refusal: Mutex<Option<StoreError>>,
 }
 
 /// Permits taken from a [`Budget`].
@@ -30,7 +35,13 @@ impl Budget {
     pub(crate) fn new(bytes: u64) -> Self {
         let max = usize::try_from(bytes).unwrap_or(usize::MAX) / UNIT_BYTES;
         let max = max.clamp(1, u32::MAX as usize >> 3);
-        Self { permits: Semaphore::new(max), max, trouble: watch::channel(None).0 }
+        Self {
+            permits: Semaphore::new(max),
+            max,
+            waiting: AtomicUsize::new(0),
+            trouble: watch::channel(None).0,
+            refusal: Mutex::new(None),
+        }
     }
 
     fn share_of(&self, bytes: usize) -> Share {
@@ -50,6 +61,7 @@ impl Budget {
     pub(crate) async fn take(&self, bytes: usize) -> Result<Share, StoreError> {
         let share = self.share_of(bytes);
         let mut trouble = self.trouble.subscribe();
+        let _waiting = Waiting::new(&self.waiting);
         tokio::select! {
             biased;
             permit = self.permits.acquire_many(share.0 as u32) => {
@@ -73,6 +85,30 @@ impl Budget {
         self.permits.add_permits(share.0);
     }
 
+    /// Whether an append waits.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Fails while appends are refused.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        match &*self.refusal.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(refusal) => Err(refusal.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses every append, or no longer.
+    pub(crate) fn refuse(&self, refusal: Option<StoreError>) {
+        let mut current = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*current, &refusal) {
+            (None, Some(refusal)) => tracing::error!(error = %refusal, "new records are refused"),
+            (Some(_), None) => tracing::info!("new records are accepted again"),
+            _ => {}
+        }
+        *current = refusal;
+    }
+
     /// Says why blocks cannot be written, or that they can again.
     pub(crate) fn set_trouble(&self, cause: Option<Arc<str>>) {
         self.trouble.send_replace(cause);
@@ -81,6 +117,22 @@ impl Budget {
     /// Lets every append that waits, now or later, fail with [`StoreError::Closed`].
     pub(crate) fn close(&self) {
         self.permits.close();
+    }
+}
+
+/// Counts an append as waiting while it lives, also when its future is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

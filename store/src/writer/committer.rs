@@ -15,12 +15,11 @@ use crate::catalog::{CatalogWriter, NewBatch, StreamRow};
 use crate::error::StoreError;
 use crate::hash::PointerHasher;
 use crate::head::Commit;
-use crate::metrics::Metrics;
 use crate::payload::{self, Encoder};
 use crate::record::{Labels, Record, StreamId};
-use crate::state::Shared;
-use crate::writer::budget::{Budget, Share};
-use crate::writer::lifecycle::{Step, Tenure, Worker};
+use crate::writer::budget::Share;
+use crate::writer::lifecycle::Step;
+use crate::writer::threads::Common;
 use crate::writer::{Batch, Committed};
 
 /// Time from the start of one commit to the next while appends are small: each costs a sync, and this bounds
@@ -60,19 +59,9 @@ pub(crate) struct Committer {
     encoder: Encoder,
     next_seq: u64,
     last_start: Option<Instant>,
-    with: With,
-}
-
-/// What the committer works with.
-#[derive(Debug)]
-pub(crate) struct With {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) budget: Arc<Budget>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) flusher: Worker,
-    pub(crate) keeper: Worker,
+    common: Arc<Common>,
     /// Memory of the head at which the flusher is woken.
-    pub(crate) flush_bytes: usize,
+    flush_bytes: usize,
 }
 
 impl Committer {
@@ -80,27 +69,28 @@ impl Committer {
         catalog: CatalogWriter,
         streams: Streams,
         next_seq: u64,
-        with: With,
+        common: Arc<Common>,
+        flush_bytes: usize,
     ) -> Result<Self, StoreError> {
         let encoder =
             Encoder::new().map_err(|e| StoreError::io("set up compression for", Path::new("batches"), e))?;
-        Ok(Self { catalog, streams, encoder, next_seq, last_start: None, with })
+        Ok(Self { catalog, streams, encoder, next_seq, last_start: None, common, flush_bytes })
     }
 
     /// Works until every sender is gone or [`Message::Close`] has come and what was queued is stored.
-    pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Message>, tenure: &Tenure) {
+    pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Message>) {
         while let Some(message) = queue.blocking_recv() {
-            if tenure.is_stopping() {
+            if self.common.tenure.is_stopping() {
                 break;
             }
             match message {
-                Message::Append(append) => self.commit_with_waiting(append, &mut queue, tenure),
+                Message::Append(append) => self.commit_with_waiting(append, &mut queue),
                 other => self.do_other(other, &mut queue),
             }
         }
-        tenure.stop();
-        self.with.flusher.wake();
-        self.with.keeper.wake();
+        self.common.tenure.stop();
+        self.common.flusher.wake();
+        self.common.keeper.wake();
     }
 
     fn do_other(&mut self, message: Message, queue: &mut mpsc::Receiver<Message>) {
@@ -112,7 +102,7 @@ impl Committer {
     }
 
     /// Commits `first` with the appends that wait behind it, then does the other work they were mixed with.
-    fn commit_with_waiting(&mut self, first: Append, queue: &mut mpsc::Receiver<Message>, tenure: &Tenure) {
+    fn commit_with_waiting(&mut self, first: Append, queue: &mut mpsc::Receiver<Message>) {
         if first.bytes < LARGE_BYTES
             && let Some(last) = self.last_start
         {
@@ -134,13 +124,13 @@ impl Committer {
                 Err(_) => break,
             }
         }
-        self.commit(appends, tenure);
+        self.commit(appends);
         if let Some(other) = other {
             self.do_other(other, queue);
         }
     }
 
-    fn commit(&mut self, appends: Vec<Append>, tenure: &Tenure) {
+    fn commit(&mut self, appends: Vec<Append>) {
         let started = Instant::now();
         self.last_start = Some(started);
         let mut share = Share::default();
@@ -151,15 +141,15 @@ impl Committer {
             batches.push(append.batch);
             replies.push(append.reply);
         }
-        let result = self.store(&mut batches, share, tenure);
+        let result = self.store(&mut batches, share);
         if result.is_err() {
-            self.with.budget.give_back(share);
+            self.common.budget.give_back(share);
         }
-        self.with.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
+        self.common.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
         match &result {
-            Ok(_) => self.with.metrics.commits.inc(),
+            Ok(_) => self.common.metrics.commits.inc(),
             Err(error) => {
-                self.with.metrics.commit_failures.inc();
+                self.common.metrics.commit_failures.inc();
                 tracing::error!(%error, appends = replies.len(), "records could not be stored; their sources will try again");
             }
         }
@@ -170,37 +160,32 @@ impl Committer {
     }
 
     /// Stores and publishes `batches`, whose records are taken out.
-    fn store(
-        &mut self,
-        batches: &mut [Batch],
-        share: Share,
-        tenure: &Tenure,
-    ) -> Result<Committed, StoreError> {
+    fn store(&mut self, batches: &mut [Batch], share: Share) -> Result<Committed, StoreError> {
         let records: Vec<Record> = batches.iter_mut().flat_map(|batch| batch.records.drain(..)).collect();
         let (streams, new_streams) = self.streams.assign(&records);
         let stored = self.store_records(records, streams, &new_streams, batches);
         if stored.is_err() {
-            self.streams.forget(&new_streams);
+            self.streams.forget(new_streams.iter().map(|row| &row.labels));
         }
         let mut commits = stored?;
-        tenure.reached(Step::Committed)?;
+        self.common.tenure.reached(Step::Committed)?;
         if let Some(last) = commits.last_mut() {
             last.share = share;
         }
-        let mut state = self.with.shared.lock();
+        let mut state = self.common.shared.lock();
         state.add_streams(&new_streams);
         for commit in commits {
-            self.with.metrics.head_bytes.add(commit.memory as i64);
-            self.with.metrics.head_records.add(commit.records.len() as i64);
+            self.common.metrics.head_bytes.add(commit.memory as i64);
+            self.common.metrics.head_records.add(commit.records.len() as i64);
             state.push(Arc::new(commit));
         }
         let commit = state.last_commit;
-        let flush_is_due = state.head_memory() >= self.with.flush_bytes;
+        let flush_is_due = state.head_memory() >= self.flush_bytes;
         drop(state);
         if flush_is_due {
-            self.with.flusher.wake();
+            self.common.flusher.wake();
         }
-        self.with.shared.changed.send_replace(commit);
+        self.common.shared.changed.send_replace(commit);
         Ok(Committed { commit })
     }
 
@@ -222,7 +207,7 @@ impl Committer {
                 .encoder
                 .encode(&records, &streams)
                 .map_err(|e| StoreError::Damaged { what: format!("records that cannot be encoded: {e}") })?;
-            self.with.metrics.payload_bytes.inc_by(payload.len() as u64);
+            self.common.metrics.payload_bytes.inc_by(payload.len() as u64);
             payloads.push(new_batch(&records, seq, payload));
             pieces.push((
                 seq,
@@ -299,9 +284,9 @@ impl Streams {
     }
 
     /// Takes back what [`Streams::assign`] gave, or drops streams that are deleted.
-    pub(crate) fn forget(&mut self, rows: &[StreamRow]) {
-        for row in rows {
-            self.ids.remove(&row.labels);
+    pub(crate) fn forget<'a>(&mut self, streams: impl Iterator<Item = &'a Arc<Labels>>) {
+        for labels in streams {
+            self.ids.remove(labels);
         }
     }
 }

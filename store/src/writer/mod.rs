@@ -8,25 +8,30 @@ mod batch;
 pub(crate) mod budget;
 pub(crate) mod committer;
 pub(crate) mod lifecycle;
+pub(crate) mod threads;
 pub(crate) mod wait;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use crate::error::StoreError;
 pub use batch::{Batch, Committed, Container, CursorUpdate, Gap, GapReason};
 
+use crate::block;
+use crate::flush::Flusher;
 use crate::head::memory_of_batch;
+use crate::keeper::Keeper;
 use crate::lock::FolderLock;
 use crate::metrics::Metrics;
 use crate::reader::Reader;
 use crate::state::Shared;
-use crate::{Config, recovery};
+use crate::{Config, RetentionConfig, recovery, retention};
 use budget::Budget;
-use committer::{Append, Committer, Message, With};
+use committer::{Append, Committer, Message};
 use lifecycle::{Tenure, Worker};
+use threads::Common;
 use wait::block_on;
 
 /// Appends and other work that wait for the committer. When it is full, appends wait; their memory is bounded
@@ -48,8 +53,11 @@ struct Inner {
     metrics: Arc<Metrics>,
     flusher: Worker,
     keeper: Worker,
+    retention: Arc<Mutex<RetentionConfig>>,
     ended: watch::Receiver<()>,
     reader: Reader,
+    #[cfg(test)]
+    tenure: std::sync::Weak<Tenure>,
 }
 
 impl Writer {
@@ -63,30 +71,73 @@ impl Writer {
         let metrics = Arc::new(Metrics::new(registry));
         let budget = Arc::new(Budget::new(config.head_bytes.0));
         let recovered = recovery::open(dir, config, &budget, &metrics)?;
+        metrics.observe_state(&recovered.state);
         let shared = Arc::new(Shared::new(recovered.state));
         let reader = Reader::of_writer(dir, Arc::clone(&shared))?;
         let tenure = Arc::new(tenure);
         let (flusher, flush_requests) = Worker::new();
         let (keeper, keep_requests) = Worker::new();
-        let with = With {
+        let (queue, messages) = mpsc::channel(QUEUE_MESSAGES);
+        let common = Arc::new(Common {
+            dir: dir.to_owned(),
             shared,
             budget: Arc::clone(&budget),
             metrics: Arc::clone(&metrics),
+            tenure: Arc::clone(&tenure),
             flusher: flusher.clone(),
             keeper: keeper.clone(),
-            flush_bytes: usize::try_from(config.flush_bytes.0).unwrap_or(usize::MAX),
+            queue: queue.downgrade(),
+            last_window: recovered.last_window.into(),
+            last_part: recovered.last_part.into(),
+        });
+        let flush_bytes = usize::try_from(config.flush_bytes.0).unwrap_or(usize::MAX);
+        let (catalog, streams) = (recovered.catalog, recovered.streams);
+        let committer =
+            Committer::new(catalog, streams, recovered.next_seq, Arc::clone(&common), flush_bytes)?;
+        let flush = Flusher::new(Arc::clone(&common), config.clone(), recovered.window_ns);
+        let retention = Arc::new(Mutex::new(RetentionConfig::keep_all()));
+        let keep = Keeper::new(common, Arc::clone(&retention));
+        #[cfg(test)]
+        let tenure = Arc::downgrade(&tenure);
+        spawn("binnacle-commit", move || committer.run(messages))?;
+        spawn("binnacle-flush", move || flush.run(&flush_requests))?;
+        spawn("binnacle-keep", move || keep.run(&keep_requests))?;
+        let inner = Inner {
+            queue: Some(queue),
+            flusher,
+            keeper,
+            retention,
+            budget,
+            metrics,
+            ended,
+            reader,
+            #[cfg(test)]
+            tenure,
         };
-        let committer = Committer::new(recovered.catalog, recovered.streams, recovered.next_seq, with)?;
-        let (queue, messages) = mpsc::channel(QUEUE_MESSAGES);
-        spawn("binnacle-commit", {
-            let tenure = Arc::clone(&tenure);
-            move || {
-                let (_flush, _keep) = (flush_requests, keep_requests);
-                committer.run(messages, &tenure);
-            }
-        })?;
-        let inner = Inner { queue: Some(queue), flusher, keeper, budget, metrics, ended, reader };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Sets what is deleted, and when. Until this is called, nothing is.
+    pub fn set_retention(&self, config: RetentionConfig) {
+        *self.inner.retention.lock().unwrap_or_else(PoisonError::into_inner) = config;
+        self.inner.keeper.wake();
+    }
+
+    /// Time before which records are deleted by their age, if any: records older than that are stored, and
+    /// gone soon after.
+    #[must_use]
+    pub fn retention_cutoff_ns(&self) -> Option<i64> {
+        retention::cutoff_ns(&self.inner.retention.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Builds blocks from all that is stored up to now and indexes them; waits for it. For the end of a bulk
+    /// load: nothing else needs it. Blocking.
+    ///
+    /// # Errors
+    /// When blocks cannot be written; the records stay stored and visible.
+    pub fn flush_blocking(&self) -> Result<(), StoreError> {
+        self.inner.flusher.all()?;
+        self.inner.keeper.all()
     }
 
     /// Stores a batch. When this returns, the batch is on disk and every later snapshot sees it. Dropping the
@@ -96,6 +147,8 @@ impl Writer {
     /// When the batch could not be stored; nothing of it is visible then.
     pub async fn append(&self, batch: Batch) -> Result<Committed, StoreError> {
         let inner = &*self.inner;
+        inner.budget.check()?;
+        check_sizes(&batch)?;
         let bytes = memory_of_batch(&batch);
         let share = match inner.budget.try_take(bytes) {
             Some(share) => share,
@@ -156,6 +209,17 @@ impl Writer {
     }
 }
 
+fn check_sizes(batch: &Batch) -> Result<(), StoreError> {
+    for record in &batch.records {
+        let bytes =
+            record.line.len() + record.pairs.iter().map(|p| p.name.len() + p.value.len()).sum::<usize>();
+        if bytes > block::MAX_RECORD_BYTES {
+            return Err(StoreError::RecordTooLarge { bytes, limit: block::MAX_RECORD_BYTES });
+        }
+    }
+    Ok(())
+}
+
 impl Inner {
     fn queue(&self) -> Result<&mpsc::Sender<Message>, StoreError> {
         self.queue.as_ref().ok_or(StoreError::Closed)
@@ -177,5 +241,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StoreEr
         .map_err(|e| StoreError::io("start thread", Path::new(name), e))
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

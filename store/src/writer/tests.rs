@@ -1,9 +1,12 @@
 //! The writer and its readers, end to end on a real folder.
 
+use std::time::Duration;
+
 use super::*;
+use crate::config::{ByteSize, Limit, Period};
 use crate::{BlockQuery, Labels, Level, Prune, Record, TimeRange};
 
-fn record(stream: &str, timestamp_ns: i64, line: &str) -> Record {
+pub(super) fn record(stream: &str, timestamp_ns: i64, line: &str) -> Record {
     Record {
         timestamp_ns,
         labels: Arc::new(Labels::new([("container", stream)])),
@@ -27,7 +30,7 @@ fn open(dir: &Path) -> Writer {
 }
 
 /// All lines of a reader, stream by stream, in order.
-fn lines(reader: &Reader) -> Vec<String> {
+pub(super) fn lines(reader: &Reader) -> Vec<String> {
     let query = BlockQuery { range: TimeRange::ALL, streams: None, levels: None, prune: &Prune::Any };
     let found = reader.snapshot().unwrap().candidates(&query).unwrap();
     assert_eq!(found.damaged, Vec::<String>::new());
@@ -133,4 +136,160 @@ fn a_newer_format_and_a_foreign_file_are_refused_with_what_to_do() {
     catalog.pragma_update(None, "application_id", 7).unwrap();
     let error = Reader::open(dir.path()).unwrap_err();
     assert!(error.to_string().contains("is not a catalog of binnacle"), "{error}");
+}
+
+/// Files below the folder of windows whose names end in `suffix`.
+fn files(dir: &Path, suffix: &str) -> usize {
+    let windows = std::fs::read_dir(dir.join("windows")).unwrap().flatten();
+    windows
+        .flat_map(|window| std::fs::read_dir(window.path()).unwrap().flatten())
+        .filter(|file| file.file_name().to_string_lossy().ends_with(suffix))
+        .count()
+}
+
+#[test]
+fn flushed_records_leave_the_catalog_and_keep_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    let hour = 3_600_000_000_000;
+    writer
+        .append_blocking(batch(
+            vec![record("a", hour, "late"), record("a", 5, "x"), record("b", 1, "y")],
+            "p",
+        ))
+        .unwrap();
+    writer.flush_blocking().unwrap();
+    writer.append_blocking(batch(vec![record("a", 5, "z"), record("a", 0, "w")], "p")).unwrap();
+    let expected = ["a 0 w", "a 5 x", "a 5 z", "a 3600000000000 late", "b 1 y"];
+    assert_eq!(lines(&writer.reader()), expected);
+    assert_eq!(files(dir.path(), ".blk"), 2, "one part for each window");
+    writer.flush_blocking().unwrap();
+    assert_eq!(lines(&writer.reader()), expected);
+    let catalog = rusqlite::Connection::open(dir.path().join("catalog.db")).unwrap();
+    let batches: i64 = catalog.query_row("SELECT count(*) FROM batches", [], |row| row.get(0)).unwrap();
+    assert_eq!(batches, 0);
+    drop(writer);
+    assert_eq!(lines(&open(dir.path()).reader()), expected);
+}
+
+#[test]
+fn many_small_parts_are_merged_and_full_answers_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    let before = Reader::open(dir.path()).unwrap();
+    let mut expected = Vec::new();
+    for i in 0..20 {
+        let line = format!("{i:02}");
+        expected.push(format!("a 7 {line}"));
+        writer.append_blocking(batch(vec![record("a", 7, &line)], "p")).unwrap();
+        let held = writer.reader().snapshot().unwrap();
+        writer.flush_blocking().unwrap();
+        assert_eq!(held.streams().len(), 1);
+        assert_eq!(lines(&before), expected);
+    }
+    assert_eq!(lines(&writer.reader()), expected);
+    let snapshot = writer.reader().snapshot().unwrap();
+    let query = BlockQuery { range: TimeRange::ALL, streams: None, levels: None, prune: &Prune::Any };
+    assert!(snapshot.candidates(&query).unwrap().blocks.len() < 10, "blocks of a stream are packed together");
+    drop(snapshot);
+    drop(writer);
+    drop(open(dir.path()));
+    assert!(files(dir.path(), ".blk") < 10, "a start removes what was replaced");
+}
+
+#[test]
+fn a_missing_or_damaged_part_is_named_and_the_rest_is_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    for (ns, line) in [(1, "gone"), (2, "kept"), (3, "spoiled")] {
+        writer.append_blocking(batch(vec![record("a", ns, line)], "p")).unwrap();
+        writer.flush_blocking().unwrap();
+    }
+    drop(writer);
+    let window = std::fs::read_dir(dir.path().join("windows")).unwrap().next().unwrap().unwrap().path();
+    std::fs::remove_file(window.join("part-00000001.blk")).unwrap();
+    std::fs::write(window.join("part-00000003.blk"), b"not a part").unwrap();
+    let writer = open(dir.path());
+    let snapshot = writer.reader().snapshot().unwrap();
+    let query = BlockQuery { range: TimeRange::ALL, streams: None, levels: None, prune: &Prune::Any };
+    let found = snapshot.candidates(&query).unwrap();
+    assert_eq!((found.blocks.len(), found.damaged.len()), (1, 2), "{found:?}");
+    assert!(found.damaged[0].contains("part-00000001.blk"), "{:?}", found.damaged);
+    writer.append_blocking(batch(vec![record("a", 4, "new")], "p")).unwrap();
+    writer.flush_blocking().unwrap();
+}
+
+#[test]
+fn retention_by_size_keeps_the_newest_and_forgets_what_described_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { window: Period(Duration::from_secs(60)), ..Config::default() };
+    let writer = Writer::open(dir.path(), &config, &prometheus::Registry::new()).unwrap();
+    let gap = Gap {
+        source: "docker/1".to_owned(),
+        name: "a".to_owned(),
+        from_ns: 1,
+        to_ns: 2,
+        lines: None,
+        reason: GapReason::Rotated,
+    };
+    writer.append_blocking(Batch { gaps: vec![gap], ..Batch::default() }).unwrap();
+    for minute in 0..10 {
+        let line = format!("{minute}").repeat(1000);
+        writer
+            .append_blocking(batch(vec![record(&format!("s{minute}"), minute * 60_000_000_000, &line)], "p"))
+            .unwrap();
+    }
+    writer.flush_blocking().unwrap();
+    let snapshot = writer.reader().snapshot().unwrap();
+    let part_bytes: u64 = snapshot.windows_for_test().map(|part| part.row.bytes).sum();
+    let max_bytes = Limit(Some(ByteSize(part_bytes / 2)));
+    writer.set_retention(RetentionConfig { max_bytes, ..RetentionConfig::keep_all() });
+    writer.flush_blocking().unwrap();
+    let left = lines(&writer.reader());
+    assert!(left.len() >= 4 && left.len() <= 5, "{} of 10 windows are left", left.len());
+    assert!(left.last().unwrap().starts_with("s9"));
+    assert_eq!(writer.reader().gaps(TimeRange::ALL).unwrap(), []);
+    assert_eq!(writer.reader().snapshot().unwrap().streams().len(), left.len());
+    let query = BlockQuery { range: TimeRange::ALL, streams: None, levels: None, prune: &Prune::Any };
+    assert_eq!(snapshot.candidates(&query).unwrap().blocks.len(), 10, "a snapshot keeps what it saw");
+    writer.append_blocking(batch(vec![record("s0", 1, "again")], "p")).unwrap();
+    assert_eq!(lines(&writer.reader()).len(), left.len() + 1, "a forgotten stream can come back");
+}
+
+#[test]
+fn appends_are_refused_when_the_disk_is_below_the_floor_and_nothing_is_left_to_delete() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    let min_free_bytes = Limit(Some(ByteSize(u64::MAX)));
+    writer.set_retention(RetentionConfig { min_free_bytes, ..RetentionConfig::keep_all() });
+    writer.flush_blocking().unwrap();
+    let refused = writer.append_blocking(batch(vec![record("a", 1, "x")], "p")).unwrap_err().to_string();
+    assert!(refused.contains("retention.min_free_bytes"), "{refused}");
+    writer.set_retention(RetentionConfig::keep_all());
+    writer.flush_blocking().unwrap();
+    writer.append_blocking(batch(vec![record("a", 1, "x")], "p")).unwrap();
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, b"").unwrap();
+    let error = Writer::open(&file, &Config::default(), &prometheus::Registry::new()).unwrap_err();
+    assert!(error.to_string().contains(&file.display().to_string()), "{error}");
+}
+
+#[test]
+fn appends_wait_for_blocks_when_the_head_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let config =
+        Config { flush_bytes: ByteSize(64 << 10), head_bytes: ByteSize(128 << 10), ..Config::default() };
+    let writer = Writer::open(dir.path(), &config, &prometheus::Registry::new()).unwrap();
+    let line = "x".repeat(1000);
+    for i in 0..20 {
+        let records = (0..30).map(|k| record("a", i * 100 + k, &line)).collect();
+        writer.append_blocking(batch(records, "p")).unwrap();
+        assert!(writer.reader().snapshot().unwrap().head_memory_for_test() <= 160 << 10);
+    }
+    assert_eq!(lines(&writer.reader()).len(), 600);
 }
