@@ -14,6 +14,7 @@ mod filter;
 mod flush;
 mod hash;
 mod head;
+mod index;
 mod keeper;
 pub mod level;
 mod lock;

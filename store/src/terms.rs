@@ -93,9 +93,7 @@ impl Collector {
             if self.folded.len() > self.long.others {
                 self.long.insert(&self.folded);
             }
-            if self.folded.len() == MIN_RUN
-                && let Some(middle) = token::uuid_middle(text, token.span.start)
-            {
+            if let Some(middle) = token::uuid_middle(text, token) {
                 self.ids.insert(token::id_key(&middle.to_ascii_lowercase()));
             }
         });
@@ -104,7 +102,7 @@ impl Collector {
     /// Adds the letter runs of the id in `folded` to the words.
     fn add_runs(&mut self) {
         let Self { folded, words, runs, runs_incomplete, .. } = self;
-        token::for_each_run(folded, |run| {
+        token::for_each_run(folded, |run, _| {
             if !is_telling(run) {
                 return;
             }
@@ -286,11 +284,14 @@ pub(crate) struct IdFilter<'a> {
 }
 
 impl<'a> IdFilter<'a> {
+    /// Whether the checksum at the end of `bytes` is theirs.
+    pub(crate) fn is_whole(bytes: &[u8]) -> bool {
+        bytes.split_last_chunk().is_some_and(|(bytes, found)| crc(bytes) == u32::from_le_bytes(*found))
+    }
+
+    /// Reads what [`IdFilter::is_whole`].
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let (bytes, found) = bytes.split_last_chunk().ok_or(Malformed("length of a filter"))?;
-        if crc(bytes) != u32::from_le_bytes(*found) {
-            return Err(Malformed("checksum of a filter"));
-        }
+        let (bytes, _) = bytes.split_last_chunk::<4>().ok_or(Malformed("length of a filter"))?;
         let mut input = Input::new(bytes);
         let others = input.len("length of ids")?;
         let mut long = Vec::new();

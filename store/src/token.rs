@@ -28,10 +28,11 @@ pub(crate) struct Token {
     /// Its bytes within the text.
     pub(crate) span: Range<usize>,
     pub(crate) class: Class,
-    /// It is longer than its ASCII bytes tell: it must be folded by character.
     is_ascii: bool,
     /// It has a letter that is no hex digit.
     pub(crate) beyond_hex: bool,
+    /// It is one character that no neighbour can extend.
+    pub(crate) alone: bool,
 }
 
 // What a byte is, as bits that are or-ed over a token.
@@ -74,6 +75,7 @@ pub(crate) fn for_each(text: &[u8], mut found: impl FnMut(&Token)) {
                             class: Class::Word,
                             is_ascii: false,
                             beyond_hex: true,
+                            alone: true,
                         });
                         at += len;
                     }
@@ -110,7 +112,7 @@ fn token_at(text: &[u8], start: usize) -> Token {
         end += 1;
     }
     let class = if kinds & DIGIT == 0 && end - start <= MAX_WORD_CHARS { Class::Word } else { Class::Id };
-    Token { span: start..end, class, is_ascii: true, beyond_hex: kinds & OTHER_LETTER != 0 }
+    Token { span: start..end, class, is_ascii: true, beyond_hex: kinds & OTHER_LETTER != 0, alone: false }
 }
 
 /// A token with characters beyond ASCII: `start..end`, of these kinds, has been seen.
@@ -139,7 +141,7 @@ fn wide_token(text: &[u8], start: usize, mut end: usize, mut kinds: u8) -> Token
     }
     let class = if kinds & DIGIT == 0 && chars <= MAX_WORD_CHARS { Class::Word } else { Class::Id };
     let is_ascii = text[start..end].is_ascii();
-    Token { span: start..end, class, is_ascii, beyond_hex: kinds & OTHER_LETTER != 0 }
+    Token { span: start..end, class, is_ascii, beyond_hex: kinds & OTHER_LETTER != 0, alone: false }
 }
 
 /// What a character is to the tokenizer.
@@ -241,26 +243,44 @@ fn single(mut chars: impl Iterator<Item = char>) -> Option<char> {
     if chars.next().is_none() { first } else { None }
 }
 
-/// Calls `found` with every maximal run of letters in a folded token.
-pub(crate) fn for_each_run(folded: &[u8], mut found: impl FnMut(&[u8])) {
-    let mut start = 0;
-    let mut at = 0;
+/// Calls `found` with every maximal run of letters in a folded token, and its place.
+pub(crate) fn for_each_run(folded: &[u8], mut found: impl FnMut(&[u8], Range<usize>)) {
+    let (mut start, mut at) = (0, 0);
     while at < folded.len() {
-        let (kind, len) = match KIND[usize::from(folded[at])] {
-            NOT_ASCII => decode(&folded[at..]),
-            HEX_LETTER | OTHER_LETTER => (CharKind::Letter, 1),
-            _ => (CharKind::Digit, 1),
-        };
-        if kind != CharKind::Letter {
+        let (is_letter, len) = letter_at(folded, at);
+        if !is_letter {
             if start < at {
-                found(&folded[start..at]);
+                found(&folded[start..at], start..at);
             }
             start = at + len;
         }
         at += len;
     }
     if start < at {
-        found(&folded[start..at]);
+        found(&folded[start..at], start..at);
+    }
+}
+
+/// Whether a folded token has no digit.
+pub(crate) fn is_letters(folded: &[u8]) -> bool {
+    let mut at = 0;
+    while at < folded.len() {
+        let (is_letter, len) = letter_at(folded, at);
+        if !is_letter {
+            return false;
+        }
+        at += len;
+    }
+    true
+}
+
+fn letter_at(folded: &[u8], at: usize) -> (bool, usize) {
+    match KIND[usize::from(folded[at])] {
+        NOT_ASCII => {
+            let (kind, len) = decode(&folded[at..]);
+            (kind == CharKind::Letter, len)
+        }
+        kind => (kind & (HEX_LETTER | OTHER_LETTER) != 0, 1),
     }
 }
 
@@ -269,15 +289,18 @@ pub(crate) fn id_key(folded: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(folded)
 }
 
-/// The three middle groups of a UUID: `-e29b-41d4-a716-` with `start` at the `e`. They have a key of their
-/// own, as the outer groups may continue beyond a needle's ends and the middle ones alone say little.
-pub(crate) fn uuid_middle(text: &[u8], start: usize) -> Option<&[u8]> {
-    let around = text.get(start.checked_sub(1)?..start + 15)?;
+/// The three middle groups of a UUID, `e29b-41d4-a716` between hyphens, of which `token` is the first.
+/// They have a key of their own: the outer groups may go on beyond a needle's ends, and each of the middle
+/// ones alone says little. Depends on the groups and the two hyphens around them, nothing else.
+pub(crate) fn uuid_middle<'a>(text: &'a [u8], token: &Token) -> Option<&'a [u8]> {
+    if token.class != Class::Id || token.span.len() != 4 {
+        return None;
+    }
+    let around = text.get(token.span.start.checked_sub(1)?..token.span.start + 15)?;
     let fits = |(i, byte): (usize, &u8)| {
         if i.is_multiple_of(5) { *byte == b'-' } else { byte.is_ascii_alphanumeric() }
     };
-    let middle = &around[1..15];
-    (around.iter().enumerate().all(fits) && middle.iter().any(u8::is_ascii_digit)).then_some(middle)
+    around.iter().enumerate().all(fits).then_some(&around[1..15])
 }
 
 /// Whether no token of `text` extends across byte `at`: what begins or ends there does so at a token's

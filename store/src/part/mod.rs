@@ -11,6 +11,7 @@
 //! or footer is damaged is read through the headers of its blocks ([`Part::salvaged`]).
 
 mod file;
+mod filters;
 mod footer;
 mod salvage;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use file::PartFile;
+pub(crate) use filters::FilterCache;
 use footer::{Footer, PREAMBLE_LEN, Preamble, TRAILER_LEN, Trailer};
 pub(crate) use write::{AddError, PartWriter, WrittenPart};
 
@@ -63,6 +65,7 @@ pub(crate) struct Part {
     window: TimeRange,
     blocks: Vec<BlockMeta>,
     places: Vec<Place>,
+    pieces: Vec<filters::Piece>,
     salvaged: Option<String>,
 }
 
@@ -101,7 +104,8 @@ impl Part {
             Err(error) => return Err(error),
         };
         let Footer { blocks, places } = footer;
-        Ok(Self { file, id: preamble.id, window: preamble.window, blocks, places, salvaged })
+        let pieces = filters::pieces(&places);
+        Ok(Self { file, id: preamble.id, window: preamble.window, blocks, places, pieces, salvaged })
     }
 
     fn read_footer(file: &Arc<PartFile>) -> Result<Footer, BlockError> {

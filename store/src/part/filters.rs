@@ -1,0 +1,144 @@
+//! The id filters of parts, read in pieces and kept in memory up to a bound.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Part, PartId, Place};
+use crate::block::BlockError;
+use crate::config::ByteSize;
+use crate::terms::IdFilter;
+
+/// Bytes of filters read at once: neighbours are asked for next, and lie next to each other.
+const PIECE_BYTES: u32 = 1 << 20;
+
+/// A piece of a part's filters: those of some blocks in a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece {
+    at: u64,
+    len: u32,
+    first_block: u32,
+}
+
+/// Cuts the filters of a part into pieces.
+pub(super) fn pieces(places: &[Place]) -> Vec<Piece> {
+    let mut pieces: Vec<Piece> = Vec::new();
+    for (number, place) in places.iter().enumerate() {
+        if let Some(piece) = pieces.last_mut()
+            && piece.at.checked_add(u64::from(piece.len)) == Some(place.filter_at)
+            && piece.len.saturating_add(place.filter_len) <= PIECE_BYTES
+        {
+            piece.len += place.filter_len;
+        } else {
+            pieces.push(Piece { at: place.filter_at, len: place.filter_len, first_block: number as u32 });
+        }
+    }
+    pieces
+}
+
+/// The bytes of a piece.
+#[derive(Debug)]
+struct Loaded {
+    bytes: Vec<u8>,
+    /// Where each block's filter begins and ends in `bytes`; empty when it is damaged or missing.
+    spans: Vec<(u32, u32)>,
+}
+
+/// Filters in memory, least recently used out first. Shared by all parts of a data folder.
+#[derive(Debug)]
+pub(crate) struct FilterCache {
+    max_bytes: u64,
+    pieces: Mutex<Pieces>,
+}
+
+#[derive(Debug, Default)]
+struct Pieces {
+    /// By part and number of the piece: when it was last used, and the piece.
+    loaded: HashMap<(PartId, usize), (u64, Arc<Loaded>)>,
+    bytes: u64,
+    clock: u64,
+}
+
+impl FilterCache {
+    pub(crate) fn new(max_bytes: ByteSize) -> Self {
+        Self { max_bytes: max_bytes.0, pieces: Mutex::default() }
+    }
+
+    fn piece(&self, part: &Part, number: usize) -> Result<Arc<Loaded>, BlockError> {
+        let key = (part.id, number);
+        {
+            let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+            pieces.clock += 1;
+            let now = pieces.clock;
+            if let Some((used, piece)) = pieces.loaded.get_mut(&key) {
+                *used = now;
+                return Ok(Arc::clone(piece));
+            }
+        }
+        // Read outside the lock; two threads may read the same piece, and the second one's stays.
+        let piece = Arc::new(part.load(number)?);
+        let bytes = piece.bytes.len() as u64;
+        let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = pieces.clock;
+        if let Some((_, old)) = pieces.loaded.insert(key, (now, Arc::clone(&piece))) {
+            pieces.bytes -= old.bytes.len() as u64;
+        }
+        pieces.bytes += bytes;
+        pieces.shrink(self.max_bytes);
+        Ok(piece)
+    }
+}
+
+impl Pieces {
+    fn shrink(&mut self, max_bytes: u64) {
+        while self.bytes > max_bytes {
+            let Some(oldest) = self.loaded.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| *key)
+            else {
+                return;
+            };
+            if let Some((_, piece)) = self.loaded.remove(&oldest) {
+                self.bytes -= piece.bytes.len() as u64;
+            }
+        }
+    }
+}
+
+impl Part {
+    fn load(&self, number: usize) -> Result<Loaded, BlockError> {
+        let Some(piece) = self.pieces.get(number) else {
+            return Ok(Loaded { bytes: Vec::new(), spans: Vec::new() });
+        };
+        let bytes = self.file.read(piece.at, piece.len as usize, piece.first_block)?;
+        let mut spans = Vec::new();
+        let mut start = 0;
+        let end_block = self.pieces.get(number + 1).map_or(self.places.len(), |p| p.first_block as usize);
+        for place in &self.places[piece.first_block as usize..end_block] {
+            let end = start + place.filter_len;
+            let whole = bytes.get(start as usize..end as usize).is_some_and(IdFilter::is_whole);
+            spans.push(if whole { (start, end) } else { (0, 0) });
+            start = end;
+        }
+        Ok(Loaded { bytes, spans })
+    }
+
+    /// Asks the id filter of block `number`; `None` when there is none that can be read, so that every
+    /// block may hold what is looked for.
+    pub(crate) fn with_ids<T>(
+        &self,
+        number: u32,
+        cache: &FilterCache,
+        ask: impl FnOnce(&IdFilter<'_>) -> T,
+    ) -> Option<T> {
+        let piece_number = self.pieces.partition_point(|p| p.first_block <= number).checked_sub(1)?;
+        let in_piece = (number - self.pieces[piece_number].first_block) as usize;
+        let piece = match cache.piece(self, piece_number) {
+            Ok(piece) => piece,
+            Err(error) => {
+                tracing::warn!(%error, "cannot read id filters, searching without them");
+                return None;
+            }
+        };
+        let (start, end) = *piece.spans.get(in_piece)?;
+        let filter = IdFilter::decode(piece.bytes.get(start as usize..end as usize)?).ok()?;
+        Some(ask(&filter))
+    }
+}

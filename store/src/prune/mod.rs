@@ -1,0 +1,163 @@
+//! What a query requires of a line, as far as the block index can tell.
+//!
+//! A [`Prune`] may keep blocks that hold no match; it must never drop one that does. The query engine
+//! verifies every line it decodes.
+
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use plan::{Compiler, Need};
+use tantivy::TantivyError;
+
+use crate::index::{BlockSet, WordIndex, WordPattern};
+use crate::part::{FilterCache, Part};
+use crate::terms::IdFilter;
+
+/// A condition that every matching record fulfils.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prune {
+    /// Nothing is known: every block may hold a match.
+    Any,
+    /// The line, or one of its pairs' values, holds this text.
+    Text(Text),
+    /// A pair with this name has exactly this value.
+    Pair {
+        /// Name of the pair.
+        name: String,
+        /// Its whole value.
+        value: String,
+    },
+    /// All hold.
+    And(Vec<Self>),
+    /// At least one holds; empty means no record can match.
+    Or(Vec<Self>),
+}
+
+/// A piece of text that occurs in the line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// The bytes looked for.
+    pub bytes: Vec<u8>,
+    /// The first byte is known to begin a token: it is preceded by the line's start or a byte that is
+    /// not part of a token. Without it, the text may start inside a longer token.
+    pub starts_token: bool,
+    /// The same for the last byte and the end of a token.
+    pub ends_token: bool,
+    /// Letters match regardless of case, by Unicode's simple case folding, as in regular expressions.
+    pub ignore_case: bool,
+}
+
+impl Text {
+    /// Text that may start and end anywhere, as a substring search has it.
+    #[must_use]
+    pub fn substring(bytes: impl Into<Vec<u8>>) -> Self {
+        Self { bytes: bytes.into(), starts_token: false, ends_token: false, ignore_case: false }
+    }
+}
+
+/// What a query needs of a block, made once per query.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    need: Need,
+    patterns: Vec<WordPattern>,
+}
+
+/// What the word index of one window says to a plan.
+#[derive(Debug)]
+pub(crate) struct WordHits<'a> {
+    /// `None`: there is no index to be used, every word may be in every block.
+    index: Option<&'a WordIndex>,
+    /// Blocks by number of the pattern.
+    found: Vec<BlockSet>,
+}
+
+/// What becomes of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It may hold a match.
+    Keep,
+    /// Its words rule it out.
+    DroppedByWords,
+    /// Its ids rule it out.
+    DroppedByIds,
+}
+
+impl Plan {
+    pub(crate) fn new(prune: &Prune) -> Self {
+        let mut compiler = Compiler::default();
+        let need = compiler.compile(prune);
+        Self { need, patterns: compiler.patterns }
+    }
+
+    /// Whether every block would be kept: nothing needs to be asked.
+    pub(crate) fn keeps_all(&self) -> bool {
+        matches!(&self.need, Need::Nothing) || matches!(&self.need, Need::All(needs) if needs.is_empty())
+    }
+
+    /// Asks the word index of a window, once for all its blocks.
+    ///
+    /// # Errors
+    /// When the index cannot be read: go on with [`WordHits::unknown`].
+    pub(crate) fn words<'a>(&self, index: &'a WordIndex) -> Result<WordHits<'a>, TantivyError> {
+        let found = self.patterns.iter().map(|pattern| index.search(pattern)).collect::<Result<_, _>>()?;
+        Ok(WordHits { index: Some(index), found })
+    }
+
+    /// Whether block `number` of `part` may hold a match.
+    pub(crate) fn judge(
+        &self,
+        part: &Part,
+        number: u32,
+        words: &WordHits<'_>,
+        cache: &FilterCache,
+    ) -> Verdict {
+        let Some(meta) = part.blocks().get(number as usize) else { return Verdict::Keep };
+        let in_index = words.index.filter(|index| index.covers(part)).and_then(|i| i.number(part, number));
+        let has_word = |pattern: usize, or_run: bool| match (in_index, words.found.get(pattern)) {
+            (Some(number), Some(found)) => found.contains(number) || (or_run && !meta.runs_complete),
+            _ => true,
+        };
+        if !self.need.holds(&has_word, None) {
+            return Verdict::DroppedByWords;
+        }
+        if !self.need.asks_ids() {
+            return Verdict::Keep;
+        }
+        match part.with_ids(number, cache, |ids| self.need.holds(&has_word, Some(ids))) {
+            Some(false) => Verdict::DroppedByIds,
+            _ => Verdict::Keep,
+        }
+    }
+}
+
+impl WordHits<'_> {
+    /// For a window whose index cannot be used.
+    pub(crate) const fn unknown() -> Self {
+        Self { index: None, found: Vec::new() }
+    }
+}
+
+impl Need {
+    /// Whether a block has what is needed; without `ids`, as far as words tell.
+    fn holds(&self, has_word: &impl Fn(usize, bool) -> bool, ids: Option<&IdFilter<'_>>) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Word { pattern, or_run } => has_word(*pattern, *or_run),
+            Self::Id(key) => ids.is_none_or(|ids| ids.may_contain(*key)),
+            Self::LongerId(part) => {
+                ids.is_none_or(|ids| ids.may_contain_longer(part.text.len(), |id| part.fits(id)))
+            }
+            Self::All(needs) => needs.iter().all(|need| need.holds(has_word, ids)),
+            Self::One(needs) => needs.iter().any(|need| need.holds(has_word, ids)),
+        }
+    }
+
+    fn asks_ids(&self) -> bool {
+        match self {
+            Self::Nothing | Self::Word { .. } => false,
+            Self::Id(_) | Self::LongerId(_) => true,
+            Self::All(needs) | Self::One(needs) => needs.iter().any(Self::asks_ids),
+        }
+    }
+}
