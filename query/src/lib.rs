@@ -7,6 +7,7 @@ pub mod exec;
 pub mod filter;
 pub mod hit;
 pub mod http;
+pub mod logql;
 pub mod plan;
 pub mod search;
 pub mod time;

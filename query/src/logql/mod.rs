@@ -1,0 +1,54 @@
+//! LogQL: Loki's query language, from text to answers.
+//!
+//! [`parse`] checks all that can be checked without data, so that a query it accepts fails later only for
+//! what its data holds. The parts: `lexer` and `parser` make the tree (`ast`), `print` writes it back;
+//! `pipeline` runs the stages on one line; `eval` computes series; `plan` and `exec` read the store.
+
+pub mod ast;
+pub(crate) mod arithmetic;
+mod ip;
+pub mod label_set;
+mod lexer;
+mod line_labels;
+mod parser;
+mod parsers;
+mod pattern;
+mod print;
+mod regex;
+mod template;
+#[cfg(test)]
+mod tests;
+pub mod units;
+
+use std::fmt;
+
+use lexer::Position;
+pub use parser::parse;
+
+/// Why a query is not LogQL, in Loki's words where clients know them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseError {
+    position: Option<Position>,
+    message: String,
+}
+
+impl ParseError {
+    const fn at(position: Position, message: String) -> Self {
+        Self { position: Some(position), message }
+    }
+
+    fn new(message: impl Into<String>) -> Self {
+        Self { position: None, message: message.into() }
+    }
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.position {
+            Some(at) => write!(f, "parse error at line {}, col {}: {}", at.line, at.column, self.message),
+            None => write!(f, "parse error : {}", self.message),
+        }
+    }
+}
+
+impl std::error::Error for ParseError {}
