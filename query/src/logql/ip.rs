@@ -34,14 +34,18 @@ impl IpRange {
             IpAddr::V4(base) => {
                 let host = u32::MAX.checked_shr(bits).unwrap_or(0);
                 let first = u32::from(base) & !host;
-                (bits <= 32)
-                    .then(|| Self { first: IpAddr::V4(first.into()), last: IpAddr::V4((first | host).into()) })?
+                (bits <= 32).then(|| Self {
+                    first: IpAddr::V4(first.into()),
+                    last: IpAddr::V4((first | host).into()),
+                })?
             }
             IpAddr::V6(base) => {
                 let host = u128::MAX.checked_shr(bits).unwrap_or(0);
                 let first = u128::from(base) & !host;
-                (bits <= 128)
-                    .then(|| Self { first: IpAddr::V6(first.into()), last: IpAddr::V6((first | host).into()) })?
+                (bits <= 128).then(|| Self {
+                    first: IpAddr::V6(first.into()),
+                    last: IpAddr::V6((first | host).into()),
+                })?
             }
         })
     }
@@ -53,8 +57,13 @@ impl IpRange {
     /// Whether `text` holds an address of the range, set apart by characters that belong to none.
     pub(crate) fn occurs_in(&self, text: &[u8]) -> bool {
         let v4 = self.first.is_ipv4();
-        let part_of_address =
-            |b: &u8| if v4 { b.is_ascii_digit() || *b == b'.' } else { b.is_ascii_hexdigit() || *b == b':' || *b == b'.' };
+        let part_of_address = |b: &u8| {
+            if v4 {
+                b.is_ascii_digit() || *b == b'.'
+            } else {
+                b.is_ascii_hexdigit() || *b == b':' || *b == b'.'
+            }
+        };
         text.split(|b| !part_of_address(b))
             .filter(|word| (2..=45).contains(&word.len()))
             .filter_map(|word| std::str::from_utf8(word).ok())

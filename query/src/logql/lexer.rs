@@ -54,9 +54,28 @@ impl Token {
 }
 
 const KEYWORDS: [&str; 22] = [
-    "by", "without", "on", "ignoring", "group_left", "group_right", "bool", "and", "or", "unless", "offset",
-    "json", "logfmt", "regexp", "pattern", "unpack", "unwrap", "line_format", "label_format", "decolorize",
-    "drop", "keep",
+    "by",
+    "without",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+    "bool",
+    "and",
+    "or",
+    "unless",
+    "offset",
+    "json",
+    "logfmt",
+    "regexp",
+    "pattern",
+    "unpack",
+    "unwrap",
+    "line_format",
+    "label_format",
+    "decolorize",
+    "drop",
+    "keep",
 ];
 
 /// Functions that are neither range nor vector aggregations.
@@ -232,7 +251,8 @@ impl<'a> Lexer<'a> {
             (!tail.is_empty()).then(|| (format!("{number}{tail}"), tail.chars().count()))
         };
         let rest = self.rest();
-        let is_duration = |c: char| matches!(c, 'n' | 'u' | '\u{b5}' | '\u{3bc}' | 'm' | 's' | 'h' | 'd' | 'w' | 'y');
+        let is_duration =
+            |c: char| matches!(c, 'n' | 'u' | '\u{b5}' | '\u{3bc}' | 'm' | 's' | 'h' | 'd' | 'w' | 'y');
         let duration = attempt(is_duration, rest)
             .and_then(|(text, chars)| Some((Token::Duration(units::parse_duration(&text).ok()?), chars)));
         let is_size = |c: char| matches!(c, 'B' | 'i' | 'k' | 'K' | 'M' | 'G' | 'T' | 'P' | 'E');

@@ -145,7 +145,25 @@ impl LineLabels {
                 extra.category = Category::Parsed;
                 extra.extracted |= extracted;
             }
-            None => self.extras.push(Extra { name, value, category: Category::Parsed, live: true, extracted }),
+            None => {
+                self.extras.push(Extra { name, value, category: Category::Parsed, live: true, extracted })
+            }
+        }
+    }
+
+    /// Gives a label another name; it stays what it was otherwise.
+    pub(crate) fn rename(&mut self, from: &str, to: &str) {
+        let category = match self.find(from) {
+            Some(i) => self.extras[i].category,
+            None => Category::Stream,
+        };
+        let Some(value) = self.get(from).map(str::to_owned) else { return };
+        self.set(to, &value);
+        if let Some(i) = self.find(to) {
+            self.extras[i].category = category;
+        }
+        if from != to {
+            self.remove(from);
         }
     }
 

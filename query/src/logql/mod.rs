@@ -4,8 +4,8 @@
 //! what its data holds. The parts: `lexer` and `parser` make the tree (`ast`), `print` writes it back;
 //! `pipeline` runs the stages on one line; `eval` computes series; `plan` and `exec` read the store.
 
-pub mod ast;
 pub(crate) mod arithmetic;
+pub mod ast;
 mod ip;
 pub mod label_set;
 mod lexer;
@@ -13,12 +13,15 @@ mod line_labels;
 mod parser;
 mod parsers;
 mod pattern;
+mod pipeline;
 mod print;
 mod regex;
 mod template;
 #[cfg(test)]
 mod tests;
 pub mod units;
+#[cfg(test)]
+mod yardstick;
 
 use std::fmt;
 

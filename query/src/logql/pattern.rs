@@ -151,7 +151,9 @@ mod tests {
     fn captures(pattern: &str, line: &str) -> Vec<(String, String)> {
         let pattern = Pattern::parser(pattern).unwrap();
         let mut found = Vec::new();
-        pattern.captures(line.as_bytes(), |n, v| found.push((n.to_owned(), String::from_utf8_lossy(v).into_owned())));
+        pattern.captures(line.as_bytes(), |n, v| {
+            found.push((n.to_owned(), String::from_utf8_lossy(v).into_owned()))
+        });
         found
     }
 
@@ -188,7 +190,11 @@ mod tests {
             ("", "a", false),
             ("GET <_>", "a GET b", false),
         ] {
-            assert_eq!(Pattern::line_filter(pattern).unwrap().is_match(line.as_bytes()), matches, "{pattern} on {line}");
+            assert_eq!(
+                Pattern::line_filter(pattern).unwrap().is_match(line.as_bytes()),
+                matches,
+                "{pattern} on {line}"
+            );
         }
     }
 }

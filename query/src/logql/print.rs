@@ -6,7 +6,11 @@ use std::fmt::{self, Display, Formatter, Write};
 use super::ast::*;
 use super::units::{format_duration, format_float, quote};
 
-fn list<T: Display>(f: &mut Formatter<'_>, items: impl IntoIterator<Item = T>, separator: &str) -> fmt::Result {
+fn list<T: Display>(
+    f: &mut Formatter<'_>,
+    items: impl IntoIterator<Item = T>,
+    separator: &str,
+) -> fmt::Result {
     for (i, item) in items.into_iter().enumerate() {
         if i > 0 {
             f.write_str(separator)?;

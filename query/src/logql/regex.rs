@@ -92,8 +92,13 @@ struct Translator<'a> {
 
 /// Rewrites Go's syntax into the `regex` crate's.
 pub(crate) fn translate(pattern: &str) -> Result<String, String> {
-    let mut translator =
-        Translator { text: pattern, at: 0, out: String::with_capacity(pattern.len() + 8), last: Last::Nothing, depth: 0 };
+    let mut translator = Translator {
+        text: pattern,
+        at: 0,
+        out: String::with_capacity(pattern.len() + 8),
+        last: Last::Nothing,
+        depth: 0,
+    };
     while let Some(c) = translator.peek() {
         translator.item(c)?;
     }
@@ -380,8 +385,8 @@ impl<'a> Translator<'a> {
         let Some(end) = body.find(":]") else { return Ok(None) };
         let name = body.get(..end).unwrap_or_default();
         let known = [
-            "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space",
-            "upper", "word", "xdigit",
+            "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct",
+            "space", "upper", "word", "xdigit",
         ];
         let written = format!("[:{name}:]");
         if !known.contains(&name.strip_prefix('^').unwrap_or(name)) {
@@ -451,12 +456,34 @@ mod tests {
     #[test]
     fn refuses_what_go_refuses() {
         for bad in [
-            r"\q", r"\C", r"a**", "*", "(", ")", "(?x)a", "[a", "[z-a]", "a{1001}", "a{3,2}", r"\8", r"\pé", "(?P<>a)",
-            "(?=a)", "[[:foo:]]", "\\", "(?i-)a", r"\x1", "+a", "(|*)",
+            r"\q",
+            r"\C",
+            r"a**",
+            "*",
+            "(",
+            ")",
+            "(?x)a",
+            "[a",
+            "[z-a]",
+            "a{1001}",
+            "a{3,2}",
+            r"\8",
+            r"\pé",
+            "(?P<>a)",
+            "(?=a)",
+            "[[:foo:]]",
+            "\\",
+            "(?i-)a",
+            r"\x1",
+            "+a",
+            "(|*)",
         ] {
             assert!(Regex::new(bad).is_err(), "{bad}");
         }
-        assert_eq!(Regex::new(r"^^^^x43\q").unwrap_err(), r"error parsing regexp: invalid escape sequence: `\q`");
+        assert_eq!(
+            Regex::new(r"^^^^x43\q").unwrap_err(),
+            r"error parsing regexp: invalid escape sequence: `\q`"
+        );
     }
 
     #[test]
@@ -491,7 +518,11 @@ mod tests {
             (r"[[:^digit:]]", "a", true),
             ("(?s)a.b", "a\nb", true),
         ] {
-            assert_eq!(Regex::new(pattern).unwrap().is_match(text.as_bytes()), matches, "{pattern} on {text:?}");
+            assert_eq!(
+                Regex::new(pattern).unwrap().is_match(text.as_bytes()),
+                matches,
+                "{pattern} on {text:?}"
+            );
         }
     }
 

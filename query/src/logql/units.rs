@@ -159,7 +159,11 @@ pub fn parse_go_duration(text: &str) -> Result<i64, String> {
             return Err(format!("time: unknown unit {} in duration {}", quote(unit), quote(text)));
         };
         let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| invalid())? };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "scales are whole numbers")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "scales are whole numbers"
+        )]
         let scale_int = scale as u64;
         let mut part = whole.checked_mul(scale_int).ok_or_else(invalid)?;
         if !fraction.is_empty() {
@@ -237,9 +241,14 @@ pub fn format_duration(nanos: i64) -> String {
         return "0s".to_owned();
     }
     let mut out = sign.to_owned();
-    for (unit, scale) in
-        [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)]
-    {
+    for (unit, scale) in [
+        ("h", 3_600_000_000_000),
+        ("m", 60_000_000_000),
+        ("s", 1_000_000_000),
+        ("ms", 1_000_000),
+        ("us", 1_000),
+        ("ns", 1),
+    ] {
         if rest >= scale {
             out.push_str(&format!("{}{unit}", rest / scale));
             rest %= scale;
@@ -294,7 +303,11 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
     if value >= 18_446_744_073_709_551_615.0 {
         return Err(format!("too large: {text}"));
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above; never negative")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked above; never negative"
+    )]
     Ok(value as u64)
 }
 
@@ -379,9 +392,14 @@ mod tests {
 
     #[test]
     fn sizes_parse_as_humanize() {
-        for (text, bytes) in
-            [("42", 42), ("1kB", 1000), ("1KiB", 1024), ("1.5 MB", 1_500_000), ("2gi", 2 << 30), ("1,024", 1024)]
-        {
+        for (text, bytes) in [
+            ("42", 42),
+            ("1kB", 1000),
+            ("1KiB", 1024),
+            ("1.5 MB", 1_500_000),
+            ("2gi", 2 << 30),
+            ("1,024", 1024),
+        ] {
             assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
         }
         for text in ["", "MB", "1XB", "-1MB", "99999EB"] {

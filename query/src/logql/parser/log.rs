@@ -78,7 +78,15 @@ impl Parser {
             return Ok(Stage::Label(self.label_filter()?));
         };
         let known = [
-            "json", "logfmt", "regexp", "pattern", "unpack", "decolorize", "line_format", "label_format", "drop",
+            "json",
+            "logfmt",
+            "regexp",
+            "pattern",
+            "unpack",
+            "decolorize",
+            "line_format",
+            "label_format",
+            "drop",
             "keep",
         ];
         if !known.contains(&keyword) {
@@ -172,7 +180,8 @@ impl Parser {
             return Ok(inner);
         }
         if matches!(self.peek_at(1), Token::Symbol("=~" | "!~"))
-            || (matches!(self.peek_at(1), Token::Symbol("=" | "!=")) && matches!(self.peek_at(2), Token::Text(_)))
+            || (matches!(self.peek_at(1), Token::Symbol("=" | "!="))
+                && matches!(self.peek_at(2), Token::Text(_)))
         {
             return Ok(LabelFilter::Match(self.matcher()?));
         }

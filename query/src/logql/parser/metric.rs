@@ -331,7 +331,9 @@ fn binary(
         && matching.on
         && let Some(label) = matching.include.iter().find(|label| matching.labels.contains(label))
     {
-        return Err(ParseError::new(format!("label \"{label}\" must not occur in ON and GROUP clause at once")));
+        return Err(ParseError::new(format!(
+            "label \"{label}\" must not occur in ON and GROUP clause at once"
+        )));
     }
     if let (MetricExpr::Literal(a), MetricExpr::Literal(b)) = (&left, &right) {
         return Ok(MetricExpr::Literal(super::super::arithmetic::apply(op, *a, *b)));

@@ -134,10 +134,7 @@ impl Parser {
     }
 
     /// Runs `parse` one level deeper.
-    fn nested<T>(
-        &mut self,
-        parse: impl FnOnce(&mut Self) -> Result<T, ParseError>,
-    ) -> Result<T, ParseError> {
+    fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, ParseError>) -> Result<T, ParseError> {
         if self.depth == MAX_DEPTH {
             let message = format!("the query is nested deeper than {MAX_DEPTH} levels");
             return Err(ParseError::at(self.position(), message));

@@ -275,7 +275,9 @@ fn unicode_escape(rest: &[u8]) -> Option<(char, &[u8])> {
     }
     let low = tail.strip_prefix(b"\\u").and_then(hex).filter(|low| (0xdc00..0xe000).contains(low));
     match low {
-        Some(low) => Some((char::from_u32(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00))?, tail.get(6..)?)),
+        Some(low) => {
+            Some((char::from_u32(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00))?, tail.get(6..)?))
+        }
         None => Some(('\u{fffd}', tail)),
     }
 }
@@ -298,7 +300,8 @@ mod tests {
             r#"{"a":1,"b":{"c":"x\n\u00e9\ud83d\ude00","1d":true,"e":{"f.g":-1.5e3}},"n":null,"l":[1,{"z":"]"}]," ":{" ":"w"}}tail"#,
         );
         assert_eq!(result, Ok(()));
-        let expected = [("a", "1"), ("b_c", "x\n\u{e9}\u{1f600}"), ("b_1d", "true"), ("b_e_f_g", "-1.5e3"), ("", "w")];
+        let expected =
+            [("a", "1"), ("b_c", "x\n\u{e9}\u{1f600}"), ("b_1d", "true"), ("b_e_f_g", "-1.5e3"), ("", "w")];
         assert_eq!(found, expected.map(|(n, v)| (n.to_owned(), v.to_owned())));
     }
 

@@ -154,10 +154,7 @@ mod tests {
             pairs("bar=bu=zz foo=1"),
             [wrong("logfmt syntax error at pos 7 : unexpected '='"), ok("foo", "1")]
         );
-        assert_eq!(
-            pairs("foobar====wqe=sdad1r"),
-            [wrong("logfmt syntax error at pos 8 : unexpected '='")]
-        );
+        assert_eq!(pairs("foobar====wqe=sdad1r"), [wrong("logfmt syntax error at pos 8 : unexpected '='")]);
         assert_eq!(
             pairs("foo=\"foo bar\" b\u{fffd}r=10ms x=1"),
             [ok("foo", "foo bar"), wrong("logfmt syntax error at pos 20 : invalid key"), ok("x", "1")]

@@ -21,8 +21,18 @@ fn zero() -> Value {
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-    "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
@@ -31,23 +41,45 @@ const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday",
 enum Element {
     LongMonth,
     ShortMonth,
-    Month { padded: bool },
+    Month {
+        padded: bool,
+    },
     LongDay,
     ShortDay,
-    Day { pad: Option<char> },
-    YearDay { pad: char },
+    Day {
+        pad: Option<char>,
+    },
+    YearDay {
+        pad: char,
+    },
     Hour24,
-    Hour12 { padded: bool },
-    Minute { padded: bool },
-    Second { padded: bool },
+    Hour12 {
+        padded: bool,
+    },
+    Minute {
+        padded: bool,
+    },
+    Second {
+        padded: bool,
+    },
     LongYear,
     ShortYear,
-    AmPm { upper: bool },
+    AmPm {
+        upper: bool,
+    },
     ZoneName,
     /// `Z07:00` writes `Z` for UTC.
-    Zone { iso: bool, colon: bool, seconds: bool, short: bool },
+    Zone {
+        iso: bool,
+        colon: bool,
+        seconds: bool,
+        short: bool,
+    },
     /// `.000` writes all digits, `.999` drops trailing zeros.
-    Fraction { digits: usize, fixed: bool },
+    Fraction {
+        digits: usize,
+        fixed: bool,
+    },
 }
 
 /// Longest first among those with a common beginning.
@@ -168,7 +200,9 @@ fn write_element(time: &Zoned, element: Element) -> String {
         }
         .to_owned(),
         Element::ZoneName => time.strftime("%Z").to_string(),
-        Element::Zone { iso, colon, seconds, short } => write_offset(time.offset(), iso, colon, seconds, short),
+        Element::Zone { iso, colon, seconds, short } => {
+            write_offset(time.offset(), iso, colon, seconds, short)
+        }
         Element::Fraction { digits, fixed } => write_fraction(time.subsec_nanosecond(), digits, fixed),
     }
 }
@@ -229,7 +263,8 @@ impl Fields {
             _ => self.hour,
         };
         let (month, day) = (self.month.unwrap_or(1), self.day.unwrap_or(1));
-        let mut time = DateTime::new(self.year, month, day, hour, self.minute, self.second, self.nanos).ok()?;
+        let mut time =
+            DateTime::new(self.year, month, day, hour, self.minute, self.second, self.nanos).ok()?;
         if let Some(day) = self.year_day {
             time = time.with().day_of_year(day).build().ok()?;
         }
@@ -261,7 +296,9 @@ fn parse_fields(layout: &str, text: &str) -> Option<Fields> {
 /// `min..=max` digits.
 fn digits(text: &str, min: usize, max: usize) -> Option<(i32, &str)> {
     let length = text.bytes().take(max).take_while(u8::is_ascii_digit).count();
-    (length >= min).then(|| text.split_at(length)).and_then(|(number, rest)| Some((number.parse().ok()?, rest)))
+    (length >= min)
+        .then(|| text.split_at(length))
+        .and_then(|(number, rest)| Some((number.parse().ok()?, rest)))
 }
 
 fn read_element<'a>(fields: &mut Fields, element: Element, text: &'a str) -> Option<&'a str> {
@@ -290,9 +327,15 @@ fn read_element<'a>(fields: &mut Fields, element: Element, text: &'a str) -> Opt
             Some(rest)
         }
         Element::Hour24 => assign(small(digits(text, 2, 2)?)?, &mut fields.hour),
-        Element::Hour12 { padded } => assign(small(digits(text, if padded { 2 } else { 1 }, 2)?)?, &mut fields.hour),
-        Element::Minute { padded } => assign(small(digits(text, if padded { 2 } else { 1 }, 2)?)?, &mut fields.minute),
-        Element::Second { padded } => assign(small(digits(text, if padded { 2 } else { 1 }, 2)?)?, &mut fields.second),
+        Element::Hour12 { padded } => {
+            assign(small(digits(text, if padded { 2 } else { 1 }, 2)?)?, &mut fields.hour)
+        }
+        Element::Minute { padded } => {
+            assign(small(digits(text, if padded { 2 } else { 1 }, 2)?)?, &mut fields.minute)
+        }
+        Element::Second { padded } => {
+            assign(small(digits(text, if padded { 2 } else { 1 }, 2)?)?, &mut fields.second)
+        }
         Element::LongYear => {
             let (year, rest) = digits(text, 4, 4)?;
             fields.year = i16::try_from(year).ok()?;

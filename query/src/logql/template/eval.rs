@@ -137,7 +137,13 @@ impl Evaluator<'_> {
                 (0..count).map(|i| (Value::Int(i), Value::Int(i))).collect()
             }
             Value::Nil | Value::NoValue => Vec::new(),
-            other => return Err(format!("template: {0}:1: executing \"{0}\": range can't iterate over {1}", self.name, other.print())),
+            other => {
+                return Err(format!(
+                    "template: {0}:1: executing \"{0}\": range can't iterate over {1}",
+                    self.name,
+                    other.print()
+                ));
+            }
         };
         if items.is_empty() {
             return self.block(otherwise, dot, out).map(|_| ());
@@ -171,7 +177,9 @@ impl Evaluator<'_> {
         for command in &pipeline.commands {
             piped = Some(match command {
                 Command::Value(operand) => self.operand(operand, dot, piped.take())?,
-                Command::Call { function, arguments, at } => self.call(function, arguments, *at, dot, piped.take())?,
+                Command::Call { function, arguments, at } => {
+                    self.call(function, arguments, *at, dot, piped.take())?
+                }
             });
         }
         Ok(piped.unwrap_or(Value::Nil))
@@ -188,8 +196,10 @@ impl Evaluator<'_> {
         let count = arguments.len() + usize::from(piped.is_some());
         if count < function.min || count > function.max {
             let at_least = if function.max == usize::MAX { "at least " } else { "" };
-            let message =
-                format!("wrong number of args for {}: want {at_least}{} got {count}", function.name, function.min);
+            let message = format!(
+                "wrong number of args for {}: want {at_least}{} got {count}",
+                function.name, function.min
+            );
             return Err(self.error(at, function.name, &message));
         }
         if matches!(function.name, "and" | "or") {
@@ -255,7 +265,10 @@ impl Evaluator<'_> {
                 Value::Labels => Value::Text(self.context.labels.get(name).unwrap_or_default().to_owned()),
                 Value::Map(mut map) => map.remove(name).unwrap_or(Value::NoValue),
                 Value::Nil | Value::NoValue => {
-                    return Err(format!("template: {0}:1: executing \"{0}\" at <.{name}>: nil pointer evaluating interface {{}}.{name}", self.name));
+                    return Err(format!(
+                        "template: {0}:1: executing \"{0}\" at <.{name}>: nil pointer evaluating interface {{}}.{name}",
+                        self.name
+                    ));
                 }
                 other => {
                     return Err(format!(

@@ -31,7 +31,9 @@ const MANY: usize = usize::MAX;
 
 static FUNCTIONS: [Function; 58] = [
     // the line
-    function("__line__", 0, 0, |context, _| Ok(Value::Text(String::from_utf8_lossy(context.line).into_owned()))),
+    function("__line__", 0, 0, |context, _| {
+        Ok(Value::Text(String::from_utf8_lossy(context.line).into_owned()))
+    }),
     function("__timestamp__", 0, 0, |context, _| Ok(datetime::from_nanos(i128::from(context.timestamp_ns)))),
     // logic
     function("and", 1, MANY, |_, values| Ok(values.last().cloned().unwrap_or(Value::Nil))),
@@ -79,7 +81,9 @@ static FUNCTIONS: [Function; 58] = [
     function("float64", 1, 1, |_, v| Ok(Value::Float(v[0].to_float()))),
     function("add", 0, MANY, |_, v| Ok(Value::Int(v.iter().fold(0, |sum, v| sum.wrapping_add(v.to_int()))))),
     function("sub", 2, 2, |_, v| Ok(Value::Int(v[0].to_int().wrapping_sub(v[1].to_int())))),
-    function("mul", 1, MANY, |_, v| Ok(Value::Int(v.iter().fold(1, |product, v| product.wrapping_mul(v.to_int()))))),
+    function("mul", 1, MANY, |_, v| {
+        Ok(Value::Int(v.iter().fold(1, |product, v| product.wrapping_mul(v.to_int()))))
+    }),
     function("div", 2, 2, |_, v| divide(v, i64::wrapping_div)),
     function("mod", 2, 2, |_, v| divide(v, i64::wrapping_rem)),
     function("addf", 1, MANY, |_, v| Ok(fold_float(v, |a, b| a + b))),
@@ -203,7 +207,9 @@ fn seconds(values: &[Value]) -> Result<Value, String> {
 
 fn epoch(values: &[Value], unit_ns: i128) -> Result<Value, String> {
     match &values[0] {
-        Value::Time(time) => Ok(Value::Text(time.timestamp().as_nanosecond().div_euclid(unit_ns).to_string())),
+        Value::Time(time) => {
+            Ok(Value::Text(time.timestamp().as_nanosecond().div_euclid(unit_ns).to_string()))
+        }
         other => Err(format!("wrong type for value; expected time.Time; got {}", other.type_name())),
     }
 }

@@ -73,7 +73,15 @@ enum Text {
 
 /// The nodes, and how many variable slots they use.
 pub(super) fn parse(name: &'static str, text: &str) -> Result<(Vec<Node>, usize), String> {
-    let mut parser = Parser { name, items: split(name, text)?, next: 0, scope: vec!["$".to_owned()], slots: 1, loops: 0, depth: 0 };
+    let mut parser = Parser {
+        name,
+        items: split(name, text)?,
+        next: 0,
+        scope: vec!["$".to_owned()],
+        slots: 1,
+        loops: 0,
+        depth: 0,
+    };
     let (nodes, end) = parser.block()?;
     match end {
         None => Ok((nodes, parser.slots)),
@@ -149,7 +157,8 @@ fn tokenize(text: &str, start: usize) -> Result<(Vec<(Token, At)>, usize), Strin
         if trimmed.starts_with("}}") || (trimmed.len() < rest.len() && trimmed.starts_with("-}}")) {
             return Ok((tokens, at - start));
         }
-        let word_length = |text: &str| text.find(|c: char| !(c == '_' || c.is_alphanumeric())).unwrap_or(text.len());
+        let word_length =
+            |text: &str| text.find(|c: char| !(c == '_' || c.is_alphanumeric())).unwrap_or(text.len());
         let head = |length: usize| rest.get(..length).unwrap_or_default().to_owned();
         let tail = rest.get(c.len_utf8()..).unwrap_or_default();
         let (token, length) = match c {
@@ -165,7 +174,8 @@ fn tokenize(text: &str, start: usize) -> Result<(Vec<(Token, At)>, usize), Strin
             }
             '\'' => {
                 let length = string_length(rest, '\'').ok_or("unterminated character constant")?;
-                let body = unescape(rest.get(1..length - 1).unwrap_or_default()).ok_or("malformed character constant")?;
+                let body = unescape(rest.get(1..length - 1).unwrap_or_default())
+                    .ok_or("malformed character constant")?;
                 let mut chars = body.chars();
                 match (chars.next(), chars.next()) {
                     (Some(c), None) => (Token::Constant(Text::Char(c)), length),
@@ -177,7 +187,10 @@ fn tokenize(text: &str, start: usize) -> Result<(Vec<(Token, At)>, usize), Strin
                 let length = word_length(tail);
                 (Token::Field(tail.get(..length).unwrap_or_default().to_owned()), 1 + length)
             }
-            c if c.is_ascii_digit() || ((c == '-' || c == '+' || c == '.') && tail.starts_with(|c: char| c.is_ascii_digit() || c == '.')) => {
+            c if c.is_ascii_digit()
+                || ((c == '-' || c == '+' || c == '.')
+                    && tail.starts_with(|c: char| c.is_ascii_digit() || c == '.')) =>
+            {
                 let length = number_length(rest);
                 (Token::Constant(Text::Number(head(length))), length)
             }
@@ -336,7 +349,8 @@ impl Parser {
                 _ => Err(self.error("expected end; found {{else}}")),
             },
             Some(_) => {
-                let Item::Action(tokens) = std::mem::replace(&mut self.items[self.next], Item::Text(String::new()))
+                let Item::Action(tokens) =
+                    std::mem::replace(&mut self.items[self.next], Item::Text(String::new()))
                 else {
                     return Err(self.error("unexpected EOF"));
                 };
@@ -379,7 +393,11 @@ impl Parser {
                 break;
             }
         }
-        if commands.iter().skip(1).any(|c| matches!(c, Command::Value(op) if !matches!(op, Operand::Function(..)))) {
+        if commands
+            .iter()
+            .skip(1)
+            .any(|c| matches!(c, Command::Value(op) if !matches!(op, Operand::Function(..))))
+        {
             return Err(self.error("non executable command in pipeline stage 2"));
         }
         let mut variables = Vec::new();

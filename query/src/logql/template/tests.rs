@@ -19,7 +19,8 @@ fn run(template: &str) -> Result<String, String> {
     ])));
     let template = Template::new("line", template)?;
     let mut out = String::new();
-    template.execute(&Context { timestamp_ns: TIMESTAMP_NS, line: b"the line", labels: &labels }, &mut out)?;
+    template
+        .execute(&Context { timestamp_ns: TIMESTAMP_NS, line: b"the line", labels: &labels }, &mut out)?;
     Ok(out)
 }
 
@@ -36,7 +37,10 @@ fn templates_give_what_go_gives() {
         ("{{ range $i, $v := (fromJson .json).a.b }}{{ $i }}={{ $v }};{{ end }}", "0=1;1=x;"),
         ("{{ range $k, $v := . }}{{ if eq $k \"foo\" }}{{ $v }}{{ break }}{{ end }}{{ end }}", "blip"),
         ("{{ range (fromJson .missing) }}x{{ else }}none{{ end }}", "none"),
-        ("{{ printf \"%-6s|%5.2f|%03d|%q|%v\" .foo (float64 .n) 7 .bar true }}", "blip  |12.50|007|\"Blop\"|true"),
+        (
+            "{{ printf \"%-6s|%5.2f|%03d|%q|%v\" .foo (float64 .n) 7 .bar true }}",
+            "blip  |12.50|007|\"Blop\"|true",
+        ),
         ("{{ printf \"%d\" .foo }}", "%!d(string=blip)"),
         ("{{ printf \"%s %s\" .foo }}", "blip %!s(MISSING)"),
         ("{{ printf \"%s\" .foo .bar }}", "blip%!(EXTRA string=Blop)"),
@@ -62,8 +66,14 @@ fn templates_give_what_go_gives() {
         ("{{ __line__ | len }} {{ __timestamp__ | unixEpochMillis }}", "8 1656353124120"),
         ("{{ __timestamp__ | date \"2006-01-02T15:04:05.000Z07:00\" }}", "2022-06-27T18:05:24.120Z"),
         ("{{ __timestamp__ }}", "2022-06-27 18:05:24.12 +0000 UTC"),
-        ("{{ .at | toDate \"2006-01-02T15:04:05.999999999Z07:00\" | unixEpochNanos }}", "1678411960340485723"),
-        ("{{ toDateInZone \"2006-01-02 15:04\" \"Europe/Berlin\" \"2023-07-01 12:00\" | unixEpoch }}", "1688205600"),
+        (
+            "{{ .at | toDate \"2006-01-02T15:04:05.999999999Z07:00\" | unixEpochNanos }}",
+            "1678411960340485723",
+        ),
+        (
+            "{{ toDateInZone \"2006-01-02 15:04\" \"Europe/Berlin\" \"2023-07-01 12:00\" | unixEpoch }}",
+            "1688205600",
+        ),
         ("{{ unixToTime \"1678411960\" | date \"Mon Jan _2 3:04PM 2006\" }}", "Fri Mar 10 1:32AM 2023"),
         ("{{ \"1.5kB\" | bytes }} {{ \"1m30s\" | duration }}", "1500 90"),
         ("{{ `raw` }}{{ 'a' }}{{ 0x10 }}{{ 1e3 }}", "raw97161000"),
@@ -77,8 +87,19 @@ fn templates_give_what_go_gives() {
 #[test]
 fn parse_errors_are_found_early() {
     for bad in [
-        "{{", "{{ .foo", "{{ nosuch .foo }}", "{{ if .a }}", "{{ end }}", "{{ $x }}", "{{ .foo | .bar }}", "{{ \"a }}",
-        "{{ (1 }}", "{{ }}", "{{ break }}", "{{ template \"x\" }}", "{{ if .a }}{{ else }}{{ else }}{{ end }}",
+        "{{",
+        "{{ .foo",
+        "{{ nosuch .foo }}",
+        "{{ if .a }}",
+        "{{ end }}",
+        "{{ $x }}",
+        "{{ .foo | .bar }}",
+        "{{ \"a }}",
+        "{{ (1 }}",
+        "{{ }}",
+        "{{ break }}",
+        "{{ template \"x\" }}",
+        "{{ if .a }}{{ else }}{{ else }}{{ end }}",
     ] {
         assert!(Template::new("line", bad).is_err(), "{bad}");
     }
@@ -94,7 +115,13 @@ fn runtime_errors_read_like_go() {
         run("{{ .foo | duration }}").unwrap_err(),
         "template: line:1:10: executing \"line\" at <duration>: error calling duration: time: invalid duration \"blip\""
     );
-    for failing in ["{{ eq 1 \"a\" }}", "{{ div 1 0 }}", "{{ .foo.bar }}", "{{ upper 1 }}", "{{ repeat 999999999 .foo }}"] {
+    for failing in [
+        "{{ eq 1 \"a\" }}",
+        "{{ div 1 0 }}",
+        "{{ .foo.bar }}",
+        "{{ upper 1 }}",
+        "{{ repeat 999999999 .foo }}",
+    ] {
         assert!(run(failing).is_err(), "{failing}");
     }
 }

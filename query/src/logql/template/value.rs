@@ -146,7 +146,11 @@ pub(super) fn general(value: f64, precision: Option<usize>) -> String {
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let limit = precision.map_or(21, |digits| i32::try_from(digits.max(1)).unwrap_or(i32::MAX));
     let strip = |text: &str| {
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text.to_owned() }
+        if text.contains('.') {
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        } else {
+            text.to_owned()
+        }
     };
     if exponent < -4 || exponent >= limit {
         let sign = if exponent < 0 { '-' } else { '+' };
@@ -155,7 +159,8 @@ pub(super) fn general(value: f64, precision: Option<usize>) -> String {
     match precision {
         None => value.to_string(),
         Some(digits) => {
-            let decimals = usize::try_from(i32::try_from(digits.max(1)).unwrap_or(17) - 1 - exponent).unwrap_or(0);
+            let decimals =
+                usize::try_from(i32::try_from(digits.max(1)).unwrap_or(17) - 1 - exponent).unwrap_or(0);
             strip(&format!("{value:.decimals$}"))
         }
     }
