@@ -17,6 +17,7 @@ mod head;
 mod index;
 mod keeper;
 pub mod level;
+pub mod lifecycle;
 mod lock;
 mod merge;
 mod metrics;
