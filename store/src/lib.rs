@@ -17,7 +17,6 @@ mod head;
 mod index;
 mod keeper;
 pub mod level;
-pub mod lifecycle;
 mod lock;
 mod merge;
 mod metrics;

@@ -1,0 +1,157 @@
+//! One stream of one container on its way from messages to records.
+//!
+//! A message may wait in two places: in an unfinished line, and in a stack trace that may go on. The
+//! invariant: [`Lane::position`] is behind the last message that is part of a record handed out, and names
+//! the time of the first that is not.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use store::{Labels, Pair, Record};
+
+use super::cursor::{Mark, StreamCursor};
+use super::frames::{Frame, Stream};
+use super::metrics::Series;
+use super::partial::{Assembler, Line};
+use crate::multiline::{Joined, Joiner, RawLine};
+use crate::parse::{Enricher, ParseOptions};
+
+/// Lines waiting in the joiner, oldest first: as many as it holds.
+#[derive(Debug)]
+struct Waiting {
+    timestamp_ns: i64,
+    end: Mark,
+}
+
+/// Messages in, records out.
+#[derive(Debug)]
+pub(super) struct Lane {
+    stream: Stream,
+    assembler: Assembler<Mark>,
+    joiner: Joiner,
+    enricher: Arc<Enricher>,
+    options: ParseOptions,
+    labels: Arc<Labels>,
+    pairs: Vec<Pair>,
+    series: Arc<Series>,
+    waiting: VecDeque<Waiting>,
+    /// Last message of the last record handed out.
+    emitted: Option<Mark>,
+    lines: Vec<Line<Mark>>,
+    joined: Vec<Joined>,
+}
+
+/// What the lines of a container become.
+#[derive(Clone, Debug)]
+pub(super) struct Shape {
+    pub(super) enricher: Arc<Enricher>,
+    pub(super) options: ParseOptions,
+    pub(super) labels: Arc<Labels>,
+    pub(super) pairs: Vec<Pair>,
+    pub(super) series: Arc<Series>,
+}
+
+impl Lane {
+    /// A lane that goes on behind `emitted`.
+    pub(super) fn new(
+        stream: Stream,
+        assembler: Assembler<Mark>,
+        joiner: Joiner,
+        shape: Shape,
+        emitted: Option<Mark>,
+    ) -> Self {
+        let Shape { enricher, options, labels, pairs, series } = shape;
+        let (waiting, lines, joined) = (VecDeque::new(), Vec::new(), Vec::new());
+        Self {
+            stream,
+            assembler,
+            joiner,
+            enricher,
+            options,
+            labels,
+            pairs,
+            series,
+            waiting,
+            emitted,
+            lines,
+            joined,
+        }
+    }
+
+    /// The container was renamed: later records carry the new labels.
+    pub(super) fn reshape(&mut self, shape: Shape) {
+        let Shape { enricher, options, labels, pairs, series } = shape;
+        (self.enricher, self.options, self.labels) = (enricher, options, labels);
+        (self.pairs, self.series) = (pairs, series);
+    }
+
+    /// Takes the next message, whose mark is `mark`.
+    pub(super) fn push(&mut self, frame: &Frame, mark: Mark, now: Instant, out: &mut Vec<Record>) {
+        let lines = &mut self.lines;
+        self.assembler.push(frame.timestamp_ns, &frame.payload, mark, |line| lines.push(line));
+        self.drain(now, out);
+    }
+
+    /// Gives out a trace that has waited long enough for its next line.
+    pub(super) fn flush_due(&mut self, now: Instant, out: &mut Vec<Record>) {
+        self.joiner.flush_due(now, &mut self.joined);
+        self.emit(out);
+    }
+
+    /// Gives out everything: the container has ended.
+    pub(super) fn flush(&mut self, now: Instant, out: &mut Vec<Record>) {
+        let lines = &mut self.lines;
+        self.assembler.flush(&mut |line| lines.push(line));
+        self.drain(now, out);
+        self.joiner.flush(&mut self.joined);
+        self.emit(out);
+    }
+
+    /// When [`Lane::flush_due`] is next of use.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.joiner.deadline()
+    }
+
+    /// Time of the unfinished line.
+    pub(super) fn open_ns(&self) -> Option<i64> {
+        self.assembler.open_ns()
+    }
+
+    /// The log is another one now: positions in the old one mean nothing.
+    pub(super) fn forget(&mut self) {
+        self.emitted = None;
+    }
+
+    /// Age of the container's newest line, in seconds.
+    pub(super) fn lag(&self, seconds: f64) {
+        self.series.lag(seconds);
+    }
+
+    /// The position that covers the records handed out, and no more.
+    pub(super) fn position(&self) -> StreamCursor {
+        let waiting = self.waiting.front().map(|line| line.timestamp_ns);
+        StreamCursor { mark: self.emitted, pending: waiting.or(self.open_ns()) }
+    }
+
+    fn drain(&mut self, now: Instant, out: &mut Vec<Record>) {
+        for line in self.lines.drain(..) {
+            self.series.line(self.stream, line.line.len(), line.chunks, line.truncated_from.is_some());
+            self.waiting.push_back(Waiting { timestamp_ns: line.timestamp_ns, end: line.end });
+            let Line { timestamp_ns, line, truncated_from, .. } = line;
+            self.joiner.push(RawLine { timestamp_ns, line, truncated_from }, now, &mut self.joined);
+        }
+        self.emit(out);
+    }
+
+    fn emit(&mut self, out: &mut Vec<Record>) {
+        for joined in self.joined.drain(..) {
+            for _ in 0..joined.parts {
+                if let Some(line) = self.waiting.pop_front() {
+                    self.emitted = Some(line.end);
+                }
+            }
+            out.push(self.enricher.record(joined.line, &self.labels, &self.pairs, self.options));
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! From a container's description to a log that can be read: labels, parser, stored cursor.
+
+use std::sync::Arc;
+
+use regex::bytes::Regex;
+use store::{GapReason, StoreError};
+
+use super::container::Description;
+use super::cursor::{Cursor, CursorError};
+use super::engine::Engine;
+use super::frames::Stream;
+use super::lane::{Lane, Shape};
+use super::partial::Assembler;
+use super::pass::{Log, Start};
+use super::shared::Shared;
+use super::sink::{Sink, Stopped};
+use super::timestamp;
+use crate::config::Backfill;
+use crate::multiline::Joiner;
+use crate::parse::{Format, ParseOptions};
+
+/// `binnacle.multiline=<regex>` matches the first line of a record.
+const LABEL_MULTILINE: &str = "binnacle.multiline";
+
+/// `binnacle.parse=json|logfmt|none` states the format of its lines.
+const LABEL_PARSE: &str = "binnacle.parse";
+
+/// Why a container's log cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenError {
+    /// The stored cursor.
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
+    /// The store cannot say where we were; going on would repeat lines.
+    #[error("cannot read the stored position: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Opens the log of a container; `history` when it was there before this process.
+pub(super) async fn open(
+    shared: &Arc<Shared>,
+    container: &Description,
+    history: bool,
+) -> Result<Result<Log, OpenError>, Stopped> {
+    let source = format!("docker/{}", container.id);
+    let stored = {
+        let (writer, source) = (shared.outlet.writer.clone(), source.clone());
+        // The catalog is read from disk.
+        shared.unless_stopped(tokio::task::spawn_blocking(move || writer.cursor(&source))).await?
+    };
+    let Ok(stored) = stored else { return Err(Stopped) };
+    let cursor = match stored.map(|bytes| bytes.as_deref().map(Cursor::from_bytes).transpose()) {
+        Err(error) => return Ok(Err(error.into())),
+        Ok(Err(error)) => return Ok(Err(error.into())),
+        Ok(Ok(cursor)) => cursor.unwrap_or_default(),
+    };
+    let chunk_size = shared.engine.borrow().as_ref().map_or(usize::MAX, Engine::chunk_size);
+    let max_line = usize::try_from(shared.config.max_line_bytes.0).unwrap_or(usize::MAX);
+    let [out, err] = shapes(shared, container);
+    let lane = |stream: Stream, shape: Shape| {
+        let assembler = Assembler::new(chunk_size, max_line, container.tty);
+        let joiner = Joiner::new(&shared.ingest, first_line(container));
+        Lane::new(stream, assembler, joiner, shape, cursor.stream(stream).mark)
+    };
+    let lanes = [lane(Stream::Stdout, out), lane(Stream::Stderr, err)];
+    let sink = Sink::new(shared.outlet.clone(), source);
+    let identity = (container.id.clone(), container.name.clone(), container.tty);
+    Ok(Ok(Log::new(identity, start(shared, history), cursor, lanes, sink, Arc::clone(shared))))
+}
+
+/// What the lines of the two streams become.
+pub(super) fn shapes(shared: &Shared, container: &Description) -> [Shape; 2] {
+    let series = shared.metrics.series(&container.name);
+    let options = ParseOptions { format: format(container), ..ParseOptions::default() };
+    Stream::ALL.map(|stream| Shape {
+        enricher: Arc::clone(&shared.enricher),
+        options,
+        labels: container.stream_labels(&shared.host, stream),
+        pairs: container.pairs(),
+        series: Arc::clone(&series),
+    })
+}
+
+/// Records once, and for good, that a container's lines cannot be had.
+pub(super) async fn record_unreadable(log: &mut Log, container: &Description) -> Result<(), Stopped> {
+    if log.cursor.unreadable {
+        return Ok(());
+    }
+    tracing::warn!(
+        container = container.name,
+        driver = container.driver,
+        "the log driver keeps nothing that can be read; use `json-file` or `local` to collect this container"
+    );
+    log.cursor.unreadable = true;
+    log.gap(container.created_ns, timestamp::now_ns(), GapReason::Unreadable);
+    log.close(true).await
+}
+
+/// Where to begin without a cursor: `backfill` is about what was there before us.
+fn start(shared: &Shared, history: bool) -> Start {
+    match shared.config.backfill {
+        _ if !history => Start::First,
+        Backfill::All => Start::First,
+        Backfill::SinceStart => Start::Since(shared.started_ns),
+        Backfill::Tail(0) => Start::Since(timestamp::now_ns()),
+        Backfill::Tail(lines) => Start::Tail { lines, at: timestamp::now_ns() },
+    }
+}
+
+fn format(container: &Description) -> Format {
+    let Some(text) = container.label(LABEL_PARSE) else { return Format::default() };
+    text.parse().unwrap_or_else(|error: String| {
+        tracing::warn!(container = container.name, error, "label `{LABEL_PARSE}` is not understood");
+        Format::default()
+    })
+}
+
+fn first_line(container: &Description) -> Option<Regex> {
+    let text = container.label(LABEL_MULTILINE)?;
+    Regex::new(text)
+        .inspect_err(|error| {
+            tracing::warn!(container = container.name, %error, "label `{LABEL_MULTILINE}` is no regular expression");
+        })
+        .ok()
+}
