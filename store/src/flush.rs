@@ -20,6 +20,7 @@ use crate::parts::{PartEntry, WINDOWS_DIR, window_dir};
 use crate::record::{Record, StreamId, TimeRange};
 use crate::recovery;
 use crate::state::{State, WindowParts};
+use crate::terms::BlockWords;
 use crate::writer::committer::Committer;
 use crate::writer::lifecycle::{Request, Step, next_request};
 use crate::writer::threads::Common;
@@ -52,6 +53,8 @@ struct Run<'a> {
 struct Built {
     installed: Installed,
     windows: HashMap<i64, WindowRow>,
+    /// Words of each part.
+    words: Vec<Vec<BlockWords>>,
     files: Vec<PathBuf>,
 }
 
@@ -170,6 +173,7 @@ impl Flusher {
         let written = writer.finish()?;
         built.files.push(path);
         built.installed.parts.push(row_of(id, window.id, &written, seqs));
+        built.words.push(written.words);
         built.windows.insert(window.start_ns, window);
         Ok(())
     }
@@ -200,12 +204,14 @@ impl Flusher {
         let common = Arc::clone(&self.common);
         let last = commits.last().map_or(0, |commit| commit.id);
         let parts = installed.parts.len();
+        let words = std::mem::take(&mut built.words);
         self.common.committer(move |committer: &mut Committer| {
             committer.catalog.install(&installed)?;
             common.tenure.reached(Step::PartsInstalled)?;
             let mut state = common.shared.lock();
-            for row in installed.parts {
+            for (row, words) in installed.parts.into_iter().zip(words) {
                 if let Some(window) = windows.values().find(|window| window.id == row.window) {
+                    common.fresh_words.add(window, row.id, words);
                     add_part(&mut state, &common.dir, window, row);
                 }
             }

@@ -8,11 +8,13 @@ use std::hash::BuildHasherDefault;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use memchr::memmem::Finder;
+
 use crate::block::Block;
 use crate::hash::PointerHasher;
 use crate::record::{Labels, Record, StreamId};
 use crate::writer::budget::Share;
-use crate::{Batch, Level};
+use crate::{Batch, Level, Prune};
 
 /// Records of one stream that a query gets as one block, from which on another is begun.
 const BLOCK_RECORDS: usize = 8192;
@@ -204,6 +206,25 @@ impl HeadBlock {
     /// The records, in the order of arrival.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Record> {
         self.pieces.iter().flat_map(|(commit, index)| commit.of_group(&commit.groups[*index]))
+    }
+
+    /// Whether some record may fulfil `prune`, by looking at the records themselves.
+    pub(crate) fn may_hold(&self, prune: &Prune) -> bool {
+        match prune {
+            Prune::Any => true,
+            // Letters of other scripts fold to ASCII ones and back; the query engine knows how.
+            Prune::Text(text) if text.ignore_case => true,
+            Prune::Text(text) => {
+                let finder = Finder::new(&text.bytes);
+                let found = |bytes: &[u8]| finder.find(bytes).is_some();
+                self.iter().any(|r| found(&r.line) || r.pairs.iter().any(|p| found(p.value.as_bytes())))
+            }
+            Prune::Pair { name, value } => self.iter().any(|record| {
+                record.pairs.iter().any(|p| p.name.as_ref() == name && p.value.as_ref() == value)
+            }),
+            Prune::And(all) => all.iter().all(|prune| self.may_hold(prune)),
+            Prune::Or(some) => some.iter().any(|prune| self.may_hold(prune)),
+        }
     }
 
     /// The records as a block, made when first asked for.

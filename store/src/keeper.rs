@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::RetentionConfig;
 use crate::error::StoreError;
+use crate::indexer::Indexer;
 use crate::merge;
 use crate::parts::PartEntry;
 use crate::recovery;
@@ -33,13 +34,15 @@ pub(crate) struct Keeper {
     pub(crate) retention: Arc<Mutex<RetentionConfig>>,
     pub(crate) merges: merge::Planner,
     pub(crate) trash: Trash,
+    indexer: Indexer,
     last_retention: Option<Instant>,
 }
 
 impl Keeper {
     pub(crate) fn new(common: Arc<Common>, retention: Arc<Mutex<RetentionConfig>>) -> Self {
         let merges = merge::Planner::default();
-        Self { common, retention, merges, trash: Trash::default(), last_retention: None }
+        let indexer = Indexer::new(Arc::clone(&common));
+        Self { common, retention, merges, trash: Trash::default(), indexer, last_retention: None }
     }
 
     /// Works until the writer ends.
@@ -69,6 +72,7 @@ impl Keeper {
         while merge::step(self)? {
             self.common.tenure.check()?;
         }
+        self.indexer.work(all)?;
         self.trash.empty(Instant::now());
         Ok(())
     }

@@ -15,6 +15,7 @@ mod flush;
 mod hash;
 mod head;
 mod index;
+mod indexer;
 mod keeper;
 pub mod level;
 mod lock;

@@ -171,8 +171,10 @@ fn merge(common: &Arc<Common>, window: &WindowParts, entries: &[Arc<PartEntry>])
     }
     let swapped =
         common.tenure.reached(Step::PartsWritten).and_then(|()| swap(common, window_row, row, entries));
-    if matches!(swapped, Ok(false)) {
-        recovery::remove(&path);
+    match &swapped {
+        Ok(true) => common.fresh_words.add(window_row, id, written.words),
+        Ok(false) => recovery::remove(&path),
+        Err(_) => {}
     }
     swapped.map_err(Failure::Store)
 }

@@ -20,6 +20,11 @@ pub(crate) fn window_dir(dir: &Path, window: &WindowRow) -> PathBuf {
     dir.join(WINDOWS_DIR).join(window.folder())
 }
 
+/// Folder of a window's word index.
+pub(crate) fn index_dir(dir: &Path, window: &WindowRow) -> PathBuf {
+    window_dir(dir, window).join("index")
+}
+
 /// A part that is in the catalog.
 #[derive(Debug)]
 pub(crate) struct PartEntry {

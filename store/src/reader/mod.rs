@@ -5,6 +5,7 @@
 
 mod follow;
 mod snapshot;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,13 +13,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::catalog::{CatalogReader, StreamRow};
+use crate::config::ByteSize;
+use crate::part::FilterCache;
 use crate::parts::OpenParts;
 use crate::record::{Labels, Record, StreamId, TimeRange};
 use crate::state::{Shared, State};
 use crate::writer::{Container, Gap, StoreError};
 use follow::Follower;
+use words::WordIndexes;
 
 pub use snapshot::{BlockQuery, BlockRef, Candidates, Snapshot};
+
+/// Memory for id filters between queries: those of some seven million lines.
+const FILTER_CACHE: ByteSize = ByteSize(64 << 20);
 
 /// A stream and its labels.
 #[derive(Clone, Debug)]
@@ -65,6 +72,8 @@ struct Inner {
     /// In another process than the writer's.
     follower: Option<Mutex<Follower>>,
     open_parts: OpenParts,
+    filters: FilterCache,
+    words: WordIndexes,
 }
 
 impl Reader {
@@ -79,6 +88,8 @@ impl Reader {
             catalog: Mutex::new(CatalogReader::open(dir)?),
             follower: Some(Mutex::new(Follower::open(dir)?)),
             open_parts: OpenParts::default(),
+            filters: FilterCache::new(FILTER_CACHE),
+            words: WordIndexes::default(),
         });
         inner.refresh()?;
         follow::spawn(&inner)?;
@@ -87,8 +98,15 @@ impl Reader {
 
     pub(crate) fn of_writer(dir: &Path, shared: Arc<Shared>) -> Result<Self, StoreError> {
         let catalog = Mutex::new(CatalogReader::open(dir)?);
-        let open_parts = OpenParts::default();
-        let inner = Inner { dir: dir.to_owned(), shared, catalog, follower: None, open_parts };
+        let inner = Inner {
+            dir: dir.to_owned(),
+            shared,
+            catalog,
+            follower: None,
+            open_parts: OpenParts::default(),
+            filters: FilterCache::new(FILTER_CACHE),
+            words: WordIndexes::default(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 

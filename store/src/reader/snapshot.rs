@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::{Inner, StreamInfo};
 use crate::block::{Block, BlockError, BlockMeta};
 use crate::head::{self, Commit, HeadBlock};
-use crate::parts::PartEntry;
+use crate::parts::{PartEntry, index_dir};
+use crate::prune::{Plan, Verdict, WordHits};
 use crate::record::{Labels, StreamId, TimeRange};
 use crate::state::Windows;
 use crate::writer::StoreError;
@@ -148,6 +149,13 @@ impl BlockRef {
     }
 }
 
+/// What the blocks of a window are held against.
+struct Search<'a> {
+    query: &'a BlockQuery<'a>,
+    plan: &'a Plan,
+    words: &'a WordHits<'a>,
+}
+
 /// Everything committed at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -171,11 +179,20 @@ impl Snapshot {
     /// When the catalog cannot be read; what is merely damaged is named in [`Candidates::damaged`].
     pub fn candidates(&self, query: &BlockQuery<'_>) -> Result<Candidates, StoreError> {
         let mut found = Candidates { damaged: self.damaged.as_ref().clone(), ..Candidates::default() };
+        let plan = Plan::new(query.prune);
         for entry in self.windows.values() {
-            if query.range.overlaps(entry.window.start_ns, entry.window.end_ns - 1) {
-                for part in &entry.parts {
-                    self.add_part(query, part, &mut found);
-                }
+            if !query.range.overlaps(entry.window.start_ns, entry.window.end_ns - 1) {
+                continue;
+            }
+            let index = if plan.keeps_all() {
+                None
+            } else {
+                self.inner.words.open(&index_dir(&self.inner.dir, &entry.window))
+            };
+            let words = index.as_ref().and_then(|index| plan.words(index).ok());
+            let search = Search { query, plan: &plan, words: &words.unwrap_or_else(WordHits::unknown) };
+            for part in &entry.parts {
+                self.add_part(&search, part, &mut found);
             }
         }
         self.add_head(query, &mut found);
@@ -183,7 +200,8 @@ impl Snapshot {
         Ok(found)
     }
 
-    fn add_part(&self, query: &BlockQuery<'_>, entry: &Arc<PartEntry>, found: &mut Candidates) {
+    fn add_part(&self, search: &Search<'_>, entry: &Arc<PartEntry>, found: &mut Candidates) {
+        let query = search.query;
         if !query.range.overlaps(entry.row.min_ns, entry.row.max_ns) {
             return;
         }
@@ -201,6 +219,19 @@ impl Snapshot {
                 found.dropped_by_level += 1;
                 continue;
             }
+            if !search.plan.keeps_all() {
+                match search.plan.judge(&part, number as u32, search.words, &self.inner.filters) {
+                    Verdict::Keep => {}
+                    Verdict::DroppedByWords => {
+                        found.dropped_by_words += 1;
+                        continue;
+                    }
+                    Verdict::DroppedByIds => {
+                        found.dropped_by_ids += 1;
+                        continue;
+                    }
+                }
+            }
             let (part, inner) = (Arc::clone(entry), Arc::clone(&self.inner));
             let place = Place::Part { part, number: number as u32, meta: meta.clone(), inner };
             found.blocks.push(BlockRef { place });
@@ -214,10 +245,12 @@ impl Snapshot {
                 continue;
             }
             found.considered += 1;
-            if query.wants_levels(&block.levels) {
-                found.blocks.push(BlockRef { place: Place::Head(Arc::new(block)) });
-            } else {
+            if !query.wants_levels(&block.levels) {
                 found.dropped_by_level += 1;
+            } else if !block.may_hold(query.prune) {
+                found.dropped_by_words += 1;
+            } else {
+                found.blocks.push(BlockRef { place: Place::Head(Arc::new(block)) });
             }
         }
     }

@@ -22,6 +22,7 @@ pub use batch::{Batch, Committed, Container, CursorUpdate, Gap, GapReason};
 use crate::block;
 use crate::flush::Flusher;
 use crate::head::memory_of_batch;
+use crate::indexer::FreshWords;
 use crate::keeper::Keeper;
 use crate::lock::FolderLock;
 use crate::metrics::Metrics;
@@ -86,6 +87,7 @@ impl Writer {
             tenure: Arc::clone(&tenure),
             flusher: flusher.clone(),
             keeper: keeper.clone(),
+            fresh_words: FreshWords::default(),
             queue: queue.downgrade(),
             last_window: recovered.last_window.into(),
             last_part: recovered.last_part.into(),

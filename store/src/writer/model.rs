@@ -4,9 +4,10 @@
 use proptest::prelude::*;
 
 use super::lifecycle::Step;
-use super::tests::{lines, record};
+use super::tests::{lines, lines_with, record};
 use super::*;
 use crate::config::{Limit, Period};
+use crate::{Prune, Text};
 
 const WINDOW_NS: i64 = 60_000_000_000;
 const SOURCE: &str = "test";
@@ -191,11 +192,16 @@ impl Run {
         assert_eq!(lines(&self.writer().reader()), expected, "in the writer's process");
         assert_eq!(lines(self.follower.as_ref().unwrap()), expected, "in another process");
         assert_eq!(self.stored(), self.appended);
+        if let Some((_, _, line)) = self.model.first() {
+            let needle = Prune::Text(Text::substring(line.as_bytes()));
+            let reader = self.writer().reader();
+            assert!(lines_with(&reader, &needle).iter().any(|found| found.ends_with(line)), "pruned away");
+        }
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 10, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_each_record_is_there_exactly_once_and_in_order(ops in prop::collection::vec(op(), 1..40)) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{ByteSize, Limit, Period};
-use crate::{BlockQuery, Labels, Level, Prune, Record, TimeRange};
+use crate::{BlockQuery, Labels, Level, Prune, Record, Text, TimeRange};
 
 pub(super) fn record(stream: &str, timestamp_ns: i64, line: &str) -> Record {
     Record {
@@ -31,7 +31,12 @@ fn open(dir: &Path) -> Writer {
 
 /// All lines of a reader, stream by stream, in order.
 pub(super) fn lines(reader: &Reader) -> Vec<String> {
-    let query = BlockQuery { range: TimeRange::ALL, streams: None, levels: None, prune: &Prune::Any };
+    lines_with(reader, &Prune::Any)
+}
+
+/// The same of the blocks that `prune` leaves.
+pub(super) fn lines_with(reader: &Reader, prune: &Prune) -> Vec<String> {
+    let query = BlockQuery { range: TimeRange::ALL, streams: None, levels: None, prune };
     let found = reader.snapshot().unwrap().candidates(&query).unwrap();
     assert_eq!(found.damaged, Vec::<String>::new());
     let mut lines = Vec::new();
@@ -195,6 +200,26 @@ fn many_small_parts_are_merged_and_full_answers_stay() {
     drop(writer);
     drop(open(dir.path()));
     assert!(files(dir.path(), ".blk") < 10, "a start removes what was replaced");
+}
+
+#[test]
+fn flushed_blocks_are_pruned_by_their_words_also_after_a_restart_and_a_lost_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    for (stream, line) in [("a", "payment declined"), ("b", "order shipped")] {
+        writer.append_blocking(batch(vec![record(stream, 1, line)], "p")).unwrap();
+    }
+    let needle = Prune::Text(Text::substring("declined"));
+    assert_eq!(lines_with(&writer.reader(), &needle), ["a 1 payment declined"], "in the head");
+    writer.flush_blocking().unwrap();
+    assert_eq!(lines_with(&writer.reader(), &needle), ["a 1 payment declined"]);
+    assert_eq!(lines_with(&Reader::open(dir.path()).unwrap(), &needle), ["a 1 payment declined"]);
+    drop(writer);
+    let window = std::fs::read_dir(dir.path().join("windows")).unwrap().next().unwrap().unwrap().path();
+    std::fs::remove_dir_all(window.join("index")).unwrap();
+    let writer = open(dir.path());
+    writer.flush_blocking().unwrap();
+    assert_eq!(lines_with(&writer.reader(), &needle), ["a 1 payment declined"], "the index is made again");
 }
 
 #[test]

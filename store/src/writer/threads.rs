@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::StoreError;
+use crate::indexer::FreshWords;
 use crate::metrics::Metrics;
 use crate::state::Shared;
 use crate::writer::budget::Budget;
@@ -24,6 +25,7 @@ pub(crate) struct Common {
     pub(crate) tenure: Arc<Tenure>,
     pub(crate) flusher: Worker,
     pub(crate) keeper: Worker,
+    pub(crate) fresh_words: FreshWords,
     /// Weak, so that the committer ends with the last writer.
     pub(crate) queue: mpsc::WeakSender<Message>,
     /// Numbers given last; never reused, even when what they were given to came to nothing.
