@@ -16,7 +16,7 @@ pub use ingest::{IngestConfig, Multiline};
 pub use push::PushConfig;
 
 /// What is collected from Docker, and how: the config section `collect`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CollectConfig {
     /// Value of the stream label `host`; empty for this machine's host name.
@@ -40,6 +40,8 @@ pub struct CollectConfig {
     pub list_interval: Period,
     /// Container metrics.
     pub stats: crate::stats::StatsConfig,
+    /// Metrics made from log lines.
+    pub log_metrics: crate::log_metrics::LogMetricsConfig,
 }
 
 impl Default for CollectConfig {
@@ -53,6 +55,7 @@ impl Default for CollectConfig {
             poll_interval: Period(Duration::from_millis(100)),
             list_interval: Period(Duration::from_secs(30)),
             stats: crate::stats::StatsConfig::default(),
+            log_metrics: crate::log_metrics::LogMetricsConfig::default(),
         }
     }
 }
@@ -94,6 +97,8 @@ impl CollectConfig {
             }
         }
         wrong.extend(self.stats.validate().into_iter().map(|(key, why)| (format!("stats.{key}"), why)));
+        let log_metrics = self.log_metrics.validate().into_iter();
+        wrong.extend(log_metrics.map(|(key, why)| (format!("log_metrics.{key}"), why)));
         wrong
     }
 }

@@ -8,7 +8,10 @@ pub mod cgroup;
 pub mod config;
 pub mod docker;
 pub mod exposition;
+pub mod lifecycle;
+pub mod log_metrics;
 pub mod multiline;
+pub mod observer;
 pub mod parse;
 pub mod stats;
 

@@ -18,6 +18,7 @@ mod index;
 mod indexer;
 mod keeper;
 pub mod level;
+pub mod lifecycle;
 mod lock;
 mod merge;
 mod metrics;

@@ -61,8 +61,6 @@ impl Containers {
             entry.sample = None;
         }
         entry.facts = Arc::new(facts);
-        // What the listing says is compared anew.
-        entry.listed_as.clear();
     }
 
     /// Forgets a container.
@@ -79,6 +77,16 @@ impl Containers {
     #[must_use]
     pub fn facts(&self, id: &str) -> Option<Arc<Facts>> {
         self.lock().get(id).map(|entry| Arc::clone(&entry.facts))
+    }
+
+    /// The container that compose replaces by `facts`: another one of the same project, service and number.
+    #[must_use]
+    pub fn replaced_by(&self, facts: &Facts) -> Option<Arc<Facts>> {
+        let place = facts.compose_place()?;
+        let entries = self.lock();
+        let others = entries.values().map(|entry| &entry.facts).filter(|other| other.id != facts.id);
+        let replaced = others.filter(|other| other.compose_place() == Some(place));
+        replaced.max_by_key(|other| other.created_ns).map(Arc::clone)
     }
 
     /// The last minutes of the container's present or last run, oldest first.

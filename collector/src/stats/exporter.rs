@@ -102,7 +102,7 @@ impl Exporter {
         if let Some(host) = &surroundings.host {
             let labels = [("id", "/")];
             families.add(LAST_SEEN.0, LAST_SEEN.1, &labels, seconds_i64(host.taken_ns));
-            if let Some(boot_s) = host::boot_time_s(&self.proc) {
+            if let Some(boot_s) = host::boot_time_s() {
                 families.add(START_TIME.0, START_TIME.1, &labels, float(boot_s));
             }
             families.add_counters(host, &labels, &device_name);

@@ -136,6 +136,40 @@ impl Facts {
         });
     }
 
+    /// A label that is set and not empty.
+    #[must_use]
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.labels.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// `service_name`: our label, else the compose service, else the container's name.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        let named =
+            ["binnacle.service", "com.docker.compose.service"].into_iter().find_map(|name| self.label(name));
+        named.unwrap_or(&self.name)
+    }
+
+    /// Compose project, empty for none.
+    #[must_use]
+    pub fn project(&self) -> &str {
+        self.label("com.docker.compose.project").unwrap_or_default()
+    }
+
+    /// Project, service and number under compose.
+    #[must_use]
+    pub fn compose_place(&self) -> Option<(&str, &str, &str)> {
+        let number = self.label("com.docker.compose.container-number").unwrap_or("1");
+        Some((self.label("com.docker.compose.project")?, self.label("com.docker.compose.service")?, number))
+    }
+
+    /// Whether its label says to leave it alone.
+    #[must_use]
+    pub fn is_opted_out(&self) -> bool {
+        self.label("binnacle.enable")
+            .is_some_and(|value| matches!(value.trim(), "false" | "0" | "no" | "off"))
+    }
+
     /// Whether its traffic is not its own: it lives in the host's network or in another container's, where
     /// counting it again would double the sum.
     #[must_use]

@@ -53,8 +53,8 @@ pub(super) fn read_host(proc: &Path, taken_ns: i64) -> Option<Sample> {
 }
 
 /// When the host booted, seconds since the epoch.
-pub(super) fn boot_time_s(proc: &Path) -> Option<u64> {
-    read(proc, "stat").lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok())
+pub(crate) fn boot_time_s() -> Option<u64> {
+    read(Path::new("/proc"), "stat").lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok())
 }
 
 /// Swap space of the host.
@@ -191,6 +191,6 @@ mod tests {
     fn this_machine_can_be_read() {
         let sample = read_host(Path::new("/proc"), 1).unwrap();
         assert!(sample.cpu.usage_ns > 0 && sample.memory.usage > 0 && sample.tasks.is_some_and(|n| n > 0));
-        assert!(boot_time_s(Path::new("/proc")).is_some_and(|t| t > 1_500_000_000));
+        assert!(boot_time_s().is_some_and(|t| t > 1_500_000_000));
     }
 }

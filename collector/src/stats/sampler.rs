@@ -154,44 +154,46 @@ impl Sampler {
     async fn inspect_changed(&self, listed: &[ContainerSummary]) {
         let ids: HashSet<&str> = listed.iter().filter_map(|c| c.id.as_deref()).collect();
         self.containers.retain(&ids);
-        let changed: Vec<(&str, String)> = {
+        let changed: Vec<(String, String)> = {
             let entries = self.containers.lock();
             listed
                 .iter()
                 .filter_map(|summary| Some((summary.id.as_deref()?, listed_as(summary))))
                 .filter(|(id, now)| entries.get(*id).is_none_or(|entry| entry.listed_as != *now))
+                .map(|(id, now)| (id.to_owned(), now))
                 .collect()
         };
-        let mut answers = stream::iter(changed)
-            .map(|(id, listed_as)| async move { (id, listed_as, self.inspect(id).await) })
-            .buffer_unordered(CONCURRENT_INSPECTS);
+        let requests: Vec<_> =
+            changed.into_iter().map(|(id, listed_as)| self.inspect(id, listed_as)).collect();
+        let mut answers = stream::iter(requests).buffer_unordered(CONCURRENT_INSPECTS);
         while let Some((id, listed_as, answer)) = answers.next().await {
             match answer {
                 Ok(Some(facts)) => {
                     self.containers.update(facts);
-                    if let Some(entry) = self.containers.lock().get_mut(id) {
+                    if let Some(entry) = self.containers.lock().get_mut(&id) {
                         entry.listed_as = listed_as;
                     }
                 }
-                Ok(None) => self.containers.remove(id),
+                Ok(None) => self.containers.remove(&id),
                 Err(error) => self.metrics.failed("inspect", &error),
             }
         }
     }
 
-    /// `None` when the container is gone.
-    async fn inspect(&self, id: &str) -> Result<Option<Facts>, String> {
-        match tokio::time::timeout(
-            REQUEST_TIMEOUT,
-            self.docker.inspect_container(id, None::<InspectContainerOptions>),
-        )
-        .await
-        {
+    /// The container's id, how it was listed, and its facts: `None` when it is gone.
+    async fn inspect(
+        &self,
+        id: String,
+        listed_as: String,
+    ) -> (String, String, Result<Option<Facts>, String>) {
+        let request = self.docker.inspect_container(&id, None::<InspectContainerOptions>);
+        let facts = match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
             Ok(Ok(answer)) => Ok(Facts::of_inspect(&answer)),
             Ok(Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. })) => Ok(None),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("no answer within {REQUEST_TIMEOUT:?}")),
-        }
+        };
+        (id, listed_as, facts)
     }
 
     async fn read_counters(&self) {
@@ -200,12 +202,8 @@ impl Sampler {
             entries.values().filter(|e| e.facts.running).map(|e| Arc::clone(&e.facts)).collect()
         };
         let left = if self.config.cgroup_files { self.read_cgroups(running).await } else { running };
-        let mut answers = stream::iter(left)
-            .map(|facts| async move {
-                let sample = self.read_api(&facts).await;
-                (facts, sample)
-            })
-            .buffer_unordered(CONCURRENT_STATS);
+        let requests: Vec<_> = left.into_iter().map(|facts| self.read_api(facts)).collect();
+        let mut answers = stream::iter(requests).buffer_unordered(CONCURRENT_STATS);
         while let Some((facts, sample)) = answers.next().await {
             let sample = sample.unwrap_or_else(|error| {
                 self.metrics.failed("stats", &error);
@@ -250,7 +248,12 @@ impl Sampler {
         }
     }
 
-    async fn read_api(&self, facts: &Facts) -> Result<Option<Sample>, String> {
+    async fn read_api(&self, facts: Arc<Facts>) -> (Arc<Facts>, Result<Option<Sample>, String>) {
+        let sample = self.request_sample(&facts).await;
+        (facts, sample)
+    }
+
+    async fn request_sample(&self, facts: &Facts) -> Result<Option<Sample>, String> {
         let options = StatsOptionsBuilder::new().stream(false).one_shot(true).build();
         let mut answers = std::pin::pin!(self.docker.stats(&facts.id, Some(options)));
         let answer = tokio::time::timeout(REQUEST_TIMEOUT, answers.next()).await;

@@ -1,0 +1,440 @@
+//! The books: what was recorded of each container, up to when, and the records that follow from news.
+//!
+//! No input or output here. Everything of one delivery leaves as one batch with the cursor that covers it,
+//! so that a crash neither loses nor repeats an event.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use bollard::models::EventMessage;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use store::lifecycle::{self, Action, Event};
+use store::record::attribute;
+use store::{Batch, Container, CursorUpdate, Labels, Origin, Pair, Record};
+
+use super::rebuild::{self, Recorded};
+use super::{complete, death, generation, translate};
+use crate::stats::{Containers, Facts};
+
+/// Key of the cursor.
+pub(super) const SOURCE: &str = "docker-events";
+
+/// How far events were recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Position {
+    /// Time of the latest event.
+    pub(super) time_ns: i64,
+    /// The events of exactly that time: the daemon repeats them on request.
+    seen: Vec<String>,
+    /// When the host had booted, seconds since the epoch; 0 when not known.
+    pub(super) booted_s: u64,
+}
+
+/// The books of one engine.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    host: String,
+    containers: Containers,
+    recorded: HashMap<String, Recorded>,
+    pub(super) position: Position,
+}
+
+impl Ledger {
+    /// Continues from the stored position and the catalog's rows.
+    pub(super) fn new(
+        host: String,
+        containers: Containers,
+        position: Option<&[u8]>,
+        rows: &[Container],
+    ) -> Self {
+        let recorded = rows
+            .iter()
+            .map(|row| {
+                let has_ended =
+                    row.finished_ns.is_some_and(|end| row.started_ns.is_none_or(|start| start <= end));
+                let start_failed = row.state == "created";
+                let latest_ns = row.started_ns.max(row.finished_ns).unwrap_or(row.created_ns);
+                (row.id.clone(), Recorded { started_ns: row.started_ns, has_ended, start_failed, latest_ns })
+            })
+            .collect();
+        let position = position.and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
+        Self { host, containers, recorded, position }
+    }
+
+    /// Ids whose facts are needed before `messages` can be recorded.
+    pub(super) fn wanted(&self, messages: &[EventMessage]) -> HashSet<String> {
+        let mut ids = HashSet::new();
+        for message in messages {
+            let (Some(action), Some(id)) = (translate::action(message), translate::container_id(message))
+            else {
+                continue;
+            };
+            let changes = matches!(
+                action,
+                Action::Create
+                    | Action::Start
+                    | Action::Die
+                    | Action::Stop
+                    | Action::Pause
+                    | Action::Unpause
+                    | Action::Rename
+                    | Action::Update
+                    | Action::HealthStatus
+            );
+            let may_be_failed_start = action == Action::NetworkDisconnect && self.is_waiting_to_start(id);
+            if changes || may_be_failed_start || self.containers.facts(id).is_none() {
+                ids.insert(id.to_owned());
+            }
+        }
+        ids
+    }
+
+    /// Containers that were made, or have ended under a restart policy, and do not run.
+    pub(super) fn is_waiting_to_start(&self, id: &str) -> bool {
+        self.recorded.get(id).is_some_and(|r| (r.started_ns.is_none() || r.has_ended) && !r.start_failed)
+    }
+
+    /// Records of events, in their order, with fresh facts of their containers.
+    pub(super) fn events(&mut self, messages: &[EventMessage], fresh: HashMap<String, Facts>) -> Vec<Record> {
+        let mut records = Vec::new();
+        for message in messages {
+            let Some(time_ns) = translate::time_ns(message) else { continue };
+            if !self.is_news(message, time_ns) {
+                continue;
+            }
+            let Some(id) = translate::container_id(message) else { continue };
+            let facts = fresh.get(id).cloned().or_else(|| self.containers.facts(id).map(|f| (*f).clone()));
+            let Some(event) = translate::event(message, facts.as_ref()) else { continue };
+            self.record(event, time_ns, facts.as_ref(), &mut records);
+        }
+        // Inspect may be ahead of the events; only what no event tells of is concluded here.
+        for facts in fresh.into_values() {
+            if self.recorded.contains_key(&facts.id) {
+                self.take_in(facts, i64::MIN, &mut records);
+            }
+        }
+        records
+    }
+
+    /// Takes in facts, with records of what must have happened up to `settled_ns`; what is younger may still
+    /// come as an event. A failed start makes no event and is recorded at once. False when something was
+    /// left out.
+    pub(super) fn take_in(&mut self, facts: Facts, settled_ns: i64, records: &mut Vec<Record>) -> bool {
+        let mut is_complete = true;
+        for (time_ns, event) in rebuild::missed(self.recorded.get(&facts.id), &facts) {
+            if event.action == Action::StartFailed || (is_complete && time_ns <= settled_ns) {
+                self.record(event, time_ns, Some(&facts), records);
+            } else {
+                is_complete = false;
+            }
+        }
+        self.containers.update(facts);
+        is_complete
+    }
+
+    /// Forgets containers that are gone.
+    pub(super) fn retain(&mut self, ids: &HashSet<String>) {
+        self.recorded.retain(|id, _| ids.contains(id));
+    }
+
+    /// A record about the daemon or its host.
+    pub(super) fn daemon(&self, action: Action, msg: &str, time_ns: i64) -> Record {
+        let mut event = Event::new(action, "", "");
+        event.msg = msg.to_owned();
+        let labels = [("host", self.host.as_str()), ("service_name", lifecycle::DAEMON)];
+        record(
+            &event,
+            time_ns,
+            Labels::new(labels.into_iter().chain([("stream", lifecycle::STREAM)])),
+            Vec::new(),
+        )
+    }
+
+    /// The records and the position they move to, to be stored together.
+    pub(super) fn batch(&self, records: Vec<Record>) -> Batch {
+        let position = serde_json::to_vec(&self.position).unwrap_or_default();
+        Batch {
+            records,
+            cursors: vec![CursorUpdate {
+                source: SOURCE.to_owned(),
+                position: Some(position),
+                covered_ns: None,
+            }],
+            ..Batch::default()
+        }
+    }
+
+    /// Whether the event was not recorded yet; moves the position.
+    fn is_news(&mut self, message: &EventMessage, time_ns: i64) -> bool {
+        let key = format!(
+            "{}/{}",
+            translate::container_id(message).unwrap_or_default(),
+            message.action.as_deref().unwrap_or_default()
+        );
+        let position = &mut self.position;
+        if time_ns < position.time_ns || (time_ns == position.time_ns && position.seen.contains(&key)) {
+            return false;
+        }
+        if time_ns > position.time_ns {
+            position.time_ns = time_ns;
+            position.seen.clear();
+        }
+        position.seen.push(key);
+        true
+    }
+
+    fn record(&mut self, mut event: Event, time_ns: i64, facts: Option<&Facts>, records: &mut Vec<Record>) {
+        let id = event.container_id.clone();
+        let before = self.containers.facts(&id);
+        // After a quick restart the facts are already those of the next run.
+        let is_next_run = facts.is_some_and(|f| f.started_ns.is_some_and(|start| start > time_ns));
+        let of_run = if is_next_run { before.as_deref() } else { facts.or(before.as_deref()) };
+        match event.action {
+            Action::Die | Action::StartFailed => {
+                if let Some(facts) = of_run {
+                    let is_final = !facts.running && !is_next_run;
+                    event.exit_code =
+                        if is_final { facts.exit_code.or(event.exit_code) } else { event.exit_code };
+                    let mut death = death(facts, &self.containers, time_ns);
+                    if !is_final {
+                        death.oom_killed = false;
+                        death.error.clear();
+                    }
+                    event.death = Some(death);
+                }
+            }
+            Action::Oom => self.containers.count_oom(&id),
+            Action::Create => records.extend(self.image_change(facts, time_ns)),
+            _ => {}
+        }
+        event.generation = of_run.and_then(|facts| generation(facts.started_ns));
+        complete(&mut event, facts.or(before.as_deref()));
+        self.note(&event, time_ns, facts);
+        let Some(facts) = facts.or(before.as_deref()) else {
+            // Gone before it could be looked at: what the event itself tells is all there is.
+            let facts =
+                Facts { id, name: event.container.clone(), image: event.image.clone(), ..Facts::default() };
+            records.push(self.of_container(&event, time_ns, &facts));
+            return;
+        };
+        if !facts.is_opted_out() {
+            records.push(self.of_container(&event, time_ns, facts));
+        }
+    }
+
+    fn note(&mut self, event: &Event, time_ns: i64, facts: Option<&Facts>) {
+        if event.action == Action::Destroy {
+            self.recorded.remove(&event.container_id);
+            self.containers.remove(&event.container_id);
+            return;
+        }
+        let recorded = self.recorded.entry(event.container_id.clone()).or_default();
+        // The time that inspect shows is the mark; the event itself comes a little later.
+        let inspected = facts.and_then(|f| f.started_ns).filter(|start| *start <= time_ns);
+        recorded.started_ns = recorded.started_ns.or(inspected);
+        match event.action {
+            Action::Start => {
+                *recorded = Recorded { started_ns: inspected.or(Some(time_ns)), ..Recorded::default() };
+            }
+            Action::Die => recorded.has_ended = true,
+            Action::StartFailed => recorded.start_failed = true,
+            _ => {}
+        }
+        recorded.latest_ns = recorded.latest_ns.max(time_ns);
+    }
+
+    /// Compose replaces a container by one made from another image.
+    fn image_change(&self, facts: Option<&Facts>, time_ns: i64) -> Option<Record> {
+        let facts = facts?;
+        let before = self.containers.replaced_by(facts)?;
+        if before.image == facts.image {
+            return None;
+        }
+        let mut event = Event::new(Action::ImageChange, &facts.id, &facts.name);
+        event.before = Some(before.image.clone());
+        complete(&mut event, Some(facts));
+        (!facts.is_opted_out()).then(|| self.of_container(&event, time_ns, facts))
+    }
+
+    fn of_container(&self, event: &Event, time_ns: i64, facts: &Facts) -> Record {
+        let labels = Labels::new([
+            ("host", self.host.as_str()),
+            ("compose_project", facts.project()),
+            ("service_name", facts.service()),
+            ("container", &facts.name),
+            ("stream", lifecycle::STREAM),
+        ]);
+        let pairs = [(attribute::CONTAINER_ID, &facts.id), (attribute::IMAGE, &facts.image)];
+        let pairs = pairs.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| Pair {
+            origin: Origin::Derived,
+            name: name.into(),
+            value: value.as_str().into(),
+        });
+        record(event, time_ns, labels, pairs.collect())
+    }
+}
+
+fn record(event: &Event, timestamp_ns: i64, labels: Labels, pairs: Vec<Pair>) -> Record {
+    Record {
+        timestamp_ns,
+        labels: Arc::new(labels),
+        line: Bytes::from(event.to_line()),
+        level: event.level(),
+        pairs,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(action: &str, time_ns: i64, attributes: &str) -> EventMessage {
+        let json = format!(
+            r#"{{"Type":"container","Action":"{action}","Actor":{{"ID":"ab","Attributes":{{{attributes}}}}},"timeNano":{time_ns}}}"#
+        );
+        serde_json::from_str(&json).unwrap()
+    }
+
+    fn facts(started_ns: i64, exit_code: Option<i64>) -> Facts {
+        Facts {
+            id: "ab".into(),
+            name: "web".into(),
+            created_ns: Some(1),
+            started_ns: Some(started_ns),
+            running: exit_code.is_none(),
+            finished_ns: exit_code.map(|_| started_ns + 50),
+            exit_code,
+            ..Facts::default()
+        }
+    }
+
+    fn ledger() -> Ledger {
+        Ledger::new("h1".into(), Containers::default(), None, &[])
+    }
+
+    fn fresh(facts: Facts) -> HashMap<String, Facts> {
+        HashMap::from([(facts.id.clone(), facts)])
+    }
+
+    fn told(records: &[Record]) -> Vec<(&'static str, Option<i64>)> {
+        records.iter().filter_map(Event::of_record).map(|e| (e.action.name(), e.exit_code)).collect()
+    }
+
+    #[test]
+    fn a_repeated_event_is_recorded_once_also_after_a_restart() {
+        let mut books = ledger();
+        let news = [message("create", 5, ""), message("start", 110, "")];
+        assert_eq!(told(&books.events(&news, fresh(facts(100, None)))), [("create", None), ("start", None)]);
+        assert_eq!(told(&books.events(&news, fresh(facts(100, None)))), []);
+        let position = books.batch(Vec::new()).cursors[0].position.clone();
+        let row = Container {
+            id: "ab".into(),
+            name: "web".into(),
+            image: String::new(),
+            service: String::new(),
+            project: String::new(),
+            state: "running".into(),
+            created_ns: 1,
+            started_ns: Some(100),
+            finished_ns: None,
+            exit_code: None,
+            source: String::new(),
+        };
+        let mut books = Ledger::new("h1".into(), Containers::default(), position.as_deref(), &[row]);
+        assert_eq!(told(&books.events(&news, fresh(facts(100, None)))), []);
+        let die = [message("die", 160, r#""exitCode":"3""#)];
+        assert_eq!(told(&books.events(&die, fresh(facts(100, Some(3))))), [("die", Some(3))]);
+    }
+
+    #[test]
+    fn after_a_quick_restart_the_death_is_that_of_the_run_before() {
+        let mut books = ledger();
+        books.events(&[message("start", 110, "")], fresh(facts(100, None)));
+        let news = [message("die", 160, r#""exitCode":"9""#), message("start", 210, "")];
+        let records = books.events(&news, fresh(facts(200, None)));
+        assert_eq!(told(&records), [("die", Some(9)), ("start", None)]);
+        let die = Event::of_record(&records[0]).unwrap();
+        assert_eq!(die.generation, generation(Some(100)));
+    }
+
+    #[test]
+    fn events_the_daemon_never_sent_are_concluded() {
+        let mut books = ledger();
+        books.events(&[message("start", 110, "")], fresh(facts(100, None)));
+        let mut records = Vec::new();
+        assert!(!books.take_in(facts(100, Some(137)), 149, &mut records), "it may still come as an event");
+        assert_eq!(told(&records), []);
+        assert!(books.take_in(facts(100, Some(137)), 150, &mut records));
+        assert_eq!(told(&records), [("die", Some(137))]);
+        assert!(Event::of_record(&records[0]).unwrap().rebuilt);
+        books.take_in(facts(100, Some(137)), 150, &mut records);
+        assert_eq!(records.len(), 1);
+    }
+
+    #[test]
+    fn an_inspect_that_is_ahead_of_the_events_makes_none() {
+        let mut books = ledger();
+        books.events(&[message("start", 110, "")], fresh(facts(100, None)));
+        let records = books.events(&[message("die", 160, r#""exitCode":"9""#)], fresh(facts(200, None)));
+        assert_eq!(told(&records), [("die", Some(9))]);
+        let records = books.events(&[message("start", 210, "")], fresh(facts(200, None)));
+        assert_eq!(told(&records), [("start", None)]);
+    }
+
+    #[test]
+    fn a_start_that_failed_is_recorded_at_once_and_after_what_led_to_it() {
+        let mut books = ledger();
+        let failed = Facts { started_ns: None, error: "no such file".into(), ..facts(0, Some(127)) };
+        let news = [message("create", 5, ""), message("update", 300, "")];
+        let records = books.events(&news, fresh(failed));
+        assert_eq!(told(&records), [("create", None), ("update", None), ("start_failed", Some(127))]);
+        assert_eq!(records[2].timestamp_ns, 300);
+    }
+
+    #[test]
+    fn a_container_that_was_gone_at_once_is_still_recorded() {
+        let mut books = ledger();
+        let news =
+            [message("die", 60, r#""exitCode":"1","name":"job","image":"i:1""#), message("destroy", 70, "")];
+        let records = books.events(&news, HashMap::new());
+        assert_eq!(told(&records), [("die", Some(1)), ("destroy", None)]);
+        assert_eq!(records[0].labels.get("container"), Some("job"));
+        assert_eq!(records[0].labels.get("stream"), Some("events"));
+    }
+
+    #[test]
+    fn a_run_of_which_only_the_end_was_told_is_not_told_again() {
+        let mut books = ledger();
+        books.events(&[message("die", 160, r#""exitCode":"3""#)], fresh(facts(100, Some(3))));
+        let mut records = Vec::new();
+        books.take_in(facts(100, Some(3)), i64::MAX, &mut records);
+        assert_eq!(told(&records), []);
+    }
+
+    #[test]
+    fn a_container_that_opted_out_is_not_recorded() {
+        let mut books = ledger();
+        let labels = [("binnacle.enable".to_owned(), "false".to_owned())].into();
+        let out = Facts { labels, ..facts(100, None) };
+        assert_eq!(told(&books.events(&[message("start", 110, "")], fresh(out))), []);
+    }
+
+    #[test]
+    fn compose_replacing_an_image_is_told() {
+        let mut books = ledger();
+        let of = |id: &str, image: &str| Facts {
+            id: id.into(),
+            image: image.into(),
+            labels: [("project", "shop"), ("service", "web"), ("container-number", "1")]
+                .map(|(k, v)| (format!("com.docker.compose.{k}"), v.to_owned()))
+                .into(),
+            ..facts(100, None)
+        };
+        books.take_in(of("old", "web:1"), 1000, &mut Vec::new());
+        let records = books.events(&[message("create", 500, "")], fresh(of("ab", "web:2")));
+        let change = Event::of_record(&records[0]).unwrap();
+        assert_eq!((change.action, change.before.as_deref()), (Action::ImageChange, Some("web:1")));
+    }
+}
