@@ -44,14 +44,15 @@ pub(crate) fn levels(column: &ColumnMeta, raw: &[u8], records: usize) -> Result<
     }
 }
 
-/// `lengths` are those of the lines when a line may hold `\n`.
+/// The lines as they are stored: holes, if any, are still to be filled. `lengths` are those of the lines
+/// when a line may hold `\n`.
 pub(crate) fn lines(
     column: &ColumnMeta,
     raw: Vec<u8>,
     lengths: Option<&[usize]>,
     records: usize,
 ) -> Result<Lines, Malformed> {
-    if column.encoding != code::LINES_TEXT {
+    if !matches!(column.encoding, code::LINES_TEXT | code::LINES_HOLES) {
         return Err(Malformed("encoding of the lines"));
     }
     let lines = match lengths {

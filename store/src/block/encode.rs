@@ -9,7 +9,7 @@ use super::lines::Lines;
 use super::pack::{self, Packer};
 use super::pairs::{Overflow, Values};
 use super::wire::{put_bytes, put_signed, put_varint};
-use super::{Block, BlockError};
+use super::{Block, BlockError, Pairs, holes};
 use crate::Level;
 
 /// Codes of the encodings, by role. Never reuse a number.
@@ -22,6 +22,8 @@ pub(crate) mod code {
     pub(crate) const LEVELS_EACH: u8 = 2;
     /// The lines, each followed by `\n`.
     pub(crate) const LINES_TEXT: u8 = 1;
+    /// The same with holes: the parameters name bytes that stand for the value of a pair column.
+    pub(crate) const LINES_HOLES: u8 = 2;
     /// Varints.
     pub(crate) const LENGTHS: u8 = 1;
     /// One value for all records, in the parameters.
@@ -91,7 +93,7 @@ impl Columns<'_> {
         timestamps: &[i64],
         levels: &[Level],
         lines: &Lines,
-        pairs: &super::Pairs,
+        pairs: &Pairs,
     ) -> io::Result<()> {
         self.add(Role::Timestamps, code::TIMESTAMPS_DELTA, Vec::new(), &delta_encoded(timestamps))?;
         match levels.first() {
@@ -121,16 +123,21 @@ impl Columns<'_> {
         {
             self.add(Role::Overflow, code::OVERFLOW, Vec::new(), &encode_overflow(overflow))?;
         }
-        self.encode_lines(lines)
+        self.encode_lines(lines, pairs)
     }
 
-    fn encode_lines(&mut self, lines: &Lines) -> io::Result<()> {
+    fn encode_lines(&mut self, lines: &Lines, pairs: &Pairs) -> io::Result<()> {
+        let holes = holes::punch(lines, pairs);
+        let (lines, encoding, params) = match &holes {
+            Some(punched) => (&punched.lines, code::LINES_HOLES, punched.params()),
+            None => (lines, code::LINES_TEXT, Vec::new()),
+        };
         if memchr::memchr_iter(b'\n', lines.bytes()).count() != lines.len() {
             let mut lengths = Vec::new();
             lines.iter().for_each(|line| put_varint(&mut lengths, line.len() as u64));
             self.add(Role::LineLengths, code::LENGTHS, Vec::new(), &lengths)?;
         }
-        self.add(Role::Lines, code::LINES_TEXT, Vec::new(), lines.bytes())
+        self.add(Role::Lines, encoding, params, lines.bytes())
     }
 
     fn add(&mut self, role: Role, encoding: u8, params: Vec<u8>, raw: &[u8]) -> io::Result<()> {

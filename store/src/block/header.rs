@@ -73,6 +73,9 @@ impl BlockMeta {
             return Err(Malformed("number of records"));
         }
         let line_bytes = input.varint("bytes of lines")?;
+        if line_bytes > u64::from(MAX_COLUMN_BYTES) {
+            return Err(Malformed("bytes of lines"));
+        }
         let (min_ns, max_ns) = (input.signed("earliest time")?, input.signed("latest time")?);
         let min_seq = input.varint("sequence number")?;
         let mut level_counts = [0; Level::COUNT];

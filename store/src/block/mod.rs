@@ -4,6 +4,7 @@
 mod decode;
 mod encode;
 mod header;
+mod holes;
 mod lines;
 mod merge;
 mod pack;
@@ -19,6 +20,7 @@ pub(crate) use encode::encode;
 pub(crate) use header::{BlockMeta, FORMAT, Header, HeaderError};
 pub use lines::Lines;
 pub(crate) use pack::{Packer, crc, unpack};
+use pairs::Values;
 pub use pairs::{NamedPairs, Pairs};
 pub(crate) use stored::Stored;
 pub(crate) use wire::{Input, Malformed, put_bytes, put_varint};
@@ -180,7 +182,7 @@ impl Block {
     /// # Errors
     /// When the column cannot be read or is damaged.
     pub fn lines(&self) -> Result<&Lines, BlockError> {
-        decoded(&self.lines, self.stored.as_ref(), Stored::lines)
+        decoded(&self.lines, self.stored.as_ref(), |stored| stored.lines(|i| self.pair_values(i)))
     }
 
     /// The name-value pairs, all of them. Does not read the lines.
@@ -201,10 +203,16 @@ impl Block {
         Ok(self.pairs.named(name))
     }
 
+    /// Values of pair column `i`, which exists.
+    fn pair_values(&self, i: usize) -> Result<&Values, BlockError> {
+        let column = &self.pairs.columns()[i];
+        decoded(&column.values, self.stored.as_ref(), |stored| stored.values(i))
+    }
+
     fn decode_pairs(&self, name: Option<&str>) -> Result<(), BlockError> {
         for (i, column) in self.pairs.columns().iter().enumerate() {
             if name.is_none_or(|name| column.name.as_ref() == name) {
-                decoded(&column.values, self.stored.as_ref(), |stored| stored.values(i))?;
+                self.pair_values(i)?;
             }
         }
         decoded(self.pairs.overflow_cell(), self.stored.as_ref(), Stored::overflow)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::header::{ColumnMeta, Header, Packing, Role};
 use super::pairs::{Overflow, Values};
 use super::wire::Malformed;
-use super::{BlockError, Lines, decode, pack};
+use super::{BlockError, Lines, decode, holes, pack};
 use crate::part::PartFile;
 use crate::{Level, Origin};
 
@@ -16,6 +16,7 @@ pub(crate) struct Stored {
     /// Number of the block in the file.
     number: u32,
     records: usize,
+    line_bytes: usize,
     columns: Vec<(u64, ColumnMeta)>,
 }
 
@@ -28,7 +29,8 @@ impl Stored {
             columns_at += u64::from(column.stored_len);
             columns.push((at, column));
         }
-        Self { file, number, records: header.meta.records as usize, columns }
+        let (records, line_bytes) = (header.meta.records as usize, header.meta.line_bytes as usize);
+        Self { file, number, records, line_bytes, columns }
     }
 
     /// Origin and name of each pair column, in order.
@@ -47,14 +49,29 @@ impl Stored {
         self.required(&Role::Levels, |column, raw| decode::levels(column, &raw, self.records))
     }
 
-    pub(crate) fn lines(&self) -> Result<Lines, BlockError> {
+    /// The lines; `values` gives those of a pair column, by number.
+    pub(crate) fn lines<'a>(
+        &self,
+        values: impl Fn(usize) -> Result<&'a Values, BlockError>,
+    ) -> Result<Lines, BlockError> {
         let lengths = match self.column(&Role::LineLengths) {
             Some(at) => Some(self.decode(at, |column, raw| decode::lengths(column, &raw, self.records))?),
             None => None,
         };
-        self.required(&Role::Lines, |column, raw| {
-            decode::lines(column, raw, lengths.as_deref(), self.records)
-        })
+        let (lines, params) = self.required(&Role::Lines, |column, raw| {
+            let lines = decode::lines(column, raw, lengths.as_deref(), self.records)?;
+            Ok((lines, holes::decode(&column.params, self.pair_names().count())?))
+        })?;
+        let mut filling = Vec::with_capacity(params.len());
+        for hole in params {
+            filling.push((hole, values(hole.column)?));
+        }
+        let malformed = |Malformed(what)| self.damaged(what);
+        if filling.is_empty() {
+            let fits = lines.line_bytes() == self.line_bytes;
+            return if fits { Ok(lines) } else { Err(self.damaged("bytes of the lines")) };
+        }
+        holes::fill(&lines, &filling, self.line_bytes).map_err(malformed)
     }
 
     /// Values of the `i`th pair column.

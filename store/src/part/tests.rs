@@ -35,7 +35,16 @@ prop_compose! {
         line in prop_oneof![prop::collection::vec(any::<u8>(), 0..40), "[ -~\n]{0,80}".prop_map(String::into_bytes)],
         level in 0..Level::COUNT,
         mut pairs in prop::collection::vec(arb_pair(), 0..5),
+        quoted in prop::option::weighted(0.7, "[ -~]{0,20}"),
     ) -> Record {
+        // Most lines hold their values, as they do when the value was found in the line.
+        let mut line = line;
+        if let Some(quoted) = quoted {
+            for pair in &pairs {
+                line.extend_from_slice(quoted.as_bytes());
+                line.extend_from_slice(pair.value.as_bytes());
+            }
+        }
         pairs.sort();
         pairs.dedup_by(|b, a| (a.origin, &a.name) == (b.origin, &b.name));
         Record { timestamp_ns, labels: labels("a"), line: Bytes::from(line), level: Level::ALL[level], pairs }
@@ -91,4 +100,182 @@ proptest! {
         }
         prop_assert_eq!(found, records);
     }
+}
+
+fn service_records(n: usize) -> Vec<Record> {
+    let record = |i: usize| {
+        let id = format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&i.to_le_bytes()));
+        let line = format!(r#"{{"time":{i},"trace_id":"{id}","msg":"order {i} accepted"}}"#);
+        let pair = |name: &str, value: &str| Pair {
+            origin: Origin::Derived,
+            name: name.into(),
+            value: value.into(),
+        };
+        Record {
+            timestamp_ns: i as i64 * 1000,
+            labels: labels("a"),
+            line: Bytes::from(line),
+            level: Level::Info,
+            pairs: vec![pair("container_id", "c0ffee"), pair("trace_id", &id)],
+        }
+    };
+    (0..n).map(record).collect()
+}
+
+fn write(path: &Path, chunks: &[&[Record]]) -> WrittenPart {
+    let mut writer = PartWriter::create(path, PartId(1), WINDOW).unwrap();
+    for (number, chunk) in chunks.iter().enumerate() {
+        let block = Block::from_records(StreamId(number as u64), labels("a"), chunk.iter());
+        writer.add(&block, number as u64).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+/// Everything a part says, or the first error.
+fn read_all(path: &Path) -> Result<Vec<Record>, BlockError> {
+    let part = Part::open(path)?;
+    let mut found = Vec::new();
+    for number in 0..part.blocks().len() as u32 {
+        let block = part.read(number)?;
+        block.timestamps()?;
+        block.levels()?;
+        block.lines()?;
+        block.pairs()?;
+        found.extend(records_of(&block));
+    }
+    Ok(found)
+}
+
+#[test]
+fn an_id_is_stored_once_though_line_and_pair_have_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("part-1.blk");
+    let records = service_records(3000);
+    let written = write(&path, &[&records]);
+    // 16 bytes of id, and little for a line that says next to nothing else.
+    assert!(written.bytes < 3000 * 24, "{} bytes", written.bytes);
+    let part = Part::open(&path).unwrap();
+    let block = part.read(0).unwrap();
+    let ids = block.pairs_named("trace_id").unwrap();
+    assert_eq!(ids.value(7), records[7].pair("trace_id"));
+    assert!(block.pairs_named("absent").unwrap().is_empty());
+    assert_eq!(read_all(&path).unwrap(), records);
+}
+
+#[test]
+fn a_flipped_bit_is_an_error_or_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("part-1.blk");
+    let records = service_records(60);
+    write(&path, &[&records[..30], &records[30..]]);
+    let bytes = std::fs::read(&path).unwrap();
+    let cache = FilterCache::new(crate::config::ByteSize(1 << 20));
+    let mut errors = 0;
+    for at in 0..bytes.len() {
+        let mut harmed = bytes.clone();
+        harmed[at] ^= 1 << (at % 8);
+        std::fs::write(&path, &harmed).unwrap();
+        match read_all(&path) {
+            // A filter was hit, or the directory, which salvage makes good.
+            Ok(found) => assert_eq!(found, records, "byte {at}"),
+            Err(BlockError::Damaged { .. }) => errors += 1,
+            Err(error) => panic!("byte {at}: {error}"),
+        }
+        if let Ok(part) = Part::open(&path) {
+            let key = crate::token::id_key(b"59");
+            assert_ne!(part.with_ids(1, &cache, |ids| ids.may_contain(key)), Some(false), "byte {at}");
+        }
+    }
+    assert!(errors > bytes.len() / 2, "{errors} of {} flips noticed", bytes.len());
+}
+
+#[test]
+fn a_part_without_its_directory_is_read_through_its_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("part-1.blk");
+    let records = service_records(90);
+    write(&path, &[&records[..30], &records[30..60], &records[60..]]);
+    let bytes = std::fs::read(&path).unwrap();
+    let places = Part::open(&path).unwrap().places;
+
+    // Cut anywhere: blocks that are whole are found, never more.
+    for len in (0..bytes.len()).step_by(7) {
+        std::fs::write(&path, &bytes[..len]).unwrap();
+        let whole = places
+            .iter()
+            .filter(|p| {
+                p.at + BLOCK_PREFIX_LEN as u64 + u64::from(p.header_len) + p.columns_len <= len as u64
+            })
+            .count();
+        match Part::open(&path) {
+            Ok(part) => {
+                assert!(part.salvaged().is_some());
+                let readable = (0..part.blocks().len() as u32).filter(|n| {
+                    part.read(*n).is_ok_and(|block| block.lines().is_ok() && block.pairs().is_ok())
+                });
+                assert_eq!(readable.count(), whole, "{len} bytes");
+            }
+            Err(error) => assert!(len < PREAMBLE_LEN, "{error}"),
+        }
+    }
+
+    // A hole in the middle and no directory: the blocks around it.
+    let mut harmed = bytes[..bytes.len() - 10].to_vec();
+    let second = places[1].at as usize;
+    harmed[second..second + 40].fill(0);
+    std::fs::write(&path, &harmed).unwrap();
+    let part = Part::open(&path).unwrap();
+    assert_eq!(part.blocks().iter().map(|b| b.stream).collect::<Vec<_>>(), [StreamId(0), StreamId(2)]);
+    assert!(part.salvaged().unwrap().contains("2 blocks found"), "{:?}", part.salvaged());
+    assert_eq!(records_of(&part.read(1).unwrap()), records[60..]);
+}
+
+#[test]
+fn a_newer_format_is_refused_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("part-1.blk");
+    write(&path, &[&service_records(3)]);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[8] = FORMAT as u8 + 1;
+    let crc = block::crc(&bytes[..PREAMBLE_LEN - 4]);
+    bytes[PREAMBLE_LEN - 4..PREAMBLE_LEN].copy_from_slice(&crc.to_le_bytes());
+    std::fs::write(&path, &bytes).unwrap();
+    let error = Part::open(&path).unwrap_err();
+    assert!(matches!(error, BlockError::Newer { found, .. } if found == FORMAT + 1), "{error}");
+    assert!(error.to_string().contains("upgrade"), "{error}");
+}
+
+#[test]
+fn an_unfinished_part_leaves_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("part-1.blk");
+    let writer = PartWriter::create(&path, PartId(1), WINDOW).unwrap();
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    drop(writer);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn blocks_are_merged_and_copied_without_a_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (dir.path().join("part-1.blk"), dir.path().join("part-2.blk"));
+    let records = service_records(20);
+    let (even, odd): (Vec<Record>, Vec<Record>) =
+        records.iter().cloned().partition(|r| r.timestamp_ns / 1000 % 2 == 0);
+    write(&first, &[&even, &odd]);
+    let part = Part::open(&first).unwrap();
+    let blocks = [part.read(0).unwrap(), part.read(1).unwrap()];
+    let merged = Block::merged(&blocks).unwrap();
+    assert_eq!(merged.len(), 1);
+    assert_eq!(records_of(&merged[0]), records);
+
+    let mut writer = PartWriter::create(&second, PartId(2), WINDOW).unwrap();
+    writer.add(&merged[0], 0).unwrap();
+    writer.add_raw(part.read_raw(1).unwrap()).unwrap();
+    let written = writer.finish().unwrap();
+    let copy = Part::open(&second).unwrap();
+    assert_eq!(records_of(&copy.read(0).unwrap()), records);
+    assert_eq!(records_of(&copy.read(1).unwrap()), odd);
+    assert_eq!(copy.blocks()[1], part.blocks()[1]);
+    assert_eq!(copy.words(&mut Vec::new()), written.words);
 }

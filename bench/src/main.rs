@@ -1,0 +1,182 @@
+//! Measures the store on made-up service logs, beside zstd and ripgrep over the same bytes in the same run.
+//!
+//! `bench [LINES] [ROUNDS]` prints one table. Each round runs in processes of its own, so that CPU time and
+//! memory are those of the thing measured. What the targets are, and past results: docs/benchmarks.md.
+
+#![expect(clippy::print_stdout, reason = "the table is the program's purpose")]
+
+mod ingest;
+mod process;
+mod query;
+mod services;
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use services::Services;
+
+const SEED: u64 = 20_261_121;
+const MB: f64 = 1e6;
+/// Trace ids looked for in each round.
+const NEEDLES: usize = 200;
+
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        ["ingest", file, dir] => ingest_child(Path::new(file), Path::new(dir)),
+        ["query", file, dir] => query_child(Path::new(file), Path::new(dir)),
+        ["generate", file, lines] => generate(Path::new(file), lines.parse()?).map(drop),
+        [] => run(1_500_000, 5),
+        [lines] => run(lines.parse()?, 5),
+        [lines, rounds, ..] => run(lines.parse()?, rounds.parse()?),
+    }
+}
+
+fn run(lines: usize, rounds: usize) -> Result<()> {
+    let scratch = tempfile::tempdir()?;
+    let file = scratch.path().join("lines.json");
+    let bytes = generate(&file, lines)?;
+    println!(
+        "{lines} lines, {:.1} MB, {:.1} B/line, seed {SEED}",
+        bytes as f64 / MB,
+        bytes as f64 / lines as f64
+    );
+    for round in 1..=rounds {
+        println!("round {round}");
+        let dir = scratch.path().join(format!("data-{round}"));
+        let (zstd_cpu, zstd_bytes) = zstd(&file)?;
+        println!(
+            "  zstd -3    cpu {zstd_cpu:6.2} s   {:.3} B/B   {:5.2} CPU-s/GB",
+            zstd_bytes as f64 / bytes as f64,
+            zstd_cpu / (bytes as f64 / 1e9)
+        );
+        child("ingest", &file, &dir)?;
+        child("query", &file, &dir)?;
+        std::fs::remove_dir_all(&dir)?;
+    }
+    Ok(())
+}
+
+fn generate(path: &Path, lines: usize) -> Result<u64> {
+    let mut services = Services::new(SEED);
+    let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
+    let mut line = String::new();
+    let mut bytes = 0;
+    for _ in 0..lines {
+        line.clear();
+        services.line(&mut line);
+        line.push('\n');
+        out.write_all(line.as_bytes())?;
+        bytes += line.len() as u64;
+    }
+    out.flush()?;
+    Ok(bytes)
+}
+
+/// CPU seconds and size of `zstd -3` on one thread.
+fn zstd(file: &Path) -> Result<(f64, u64)> {
+    let (_, before) = process::cpu_seconds()?;
+    let output = Command::new("zstd")
+        .args(["-3", "--single-thread", "-c", "-q"])
+        .arg(file)
+        .stdout(File::create(file.with_extension("zst"))?)
+        .status()
+        .context("cannot run zstd (Debian package zstd)")?;
+    ensure!(output.success(), "zstd failed");
+    let (_, after) = process::cpu_seconds()?;
+    Ok((after - before, std::fs::metadata(file.with_extension("zst"))?.len()))
+}
+
+fn child(mode: &str, file: &Path, dir: &Path) -> Result<()> {
+    let status = Command::new(std::env::current_exe()?).arg(mode).args([file, dir]).status()?;
+    ensure!(status.success(), "{mode} failed");
+    Ok(())
+}
+
+fn ingest_child(file: &Path, dir: &Path) -> Result<()> {
+    let bytes = std::fs::metadata(file)?.len() as f64;
+    let used = ingest::ingest(file, dir)?;
+    println!(
+        "  ingest     cpu {:6.2} s   {:.3} B/B   {:5.2} CPU-s/GB   wall {:.2} s   memory {:.0} MB   (making records: {:.2} s)",
+        used.cpu_seconds,
+        used.disk_bytes as f64 / bytes,
+        used.cpu_seconds / (bytes / 1e9),
+        used.seconds,
+        used.peak_memory as f64 / MB,
+        used.parse_seconds,
+    );
+    Ok(())
+}
+
+fn query_child(file: &Path, dir: &Path) -> Result<()> {
+    let reader = store::Reader::open(dir)?;
+    let ids = trace_ids(file)?;
+    let mut times = Vec::new();
+    let (mut lines, mut blocks) = (0, 0);
+    for id in &ids {
+        let (found, read, ms) = query::find(&reader, id)?;
+        ensure!(found > 0, "trace {id} not found");
+        lines += found;
+        blocks += read;
+        times.push(ms);
+    }
+    times.sort_by(f64::total_cmp);
+    println!(
+        "  needle     p50 {:.2} ms   p99 {:.2} ms   {:.1} lines   {:.1} blocks read",
+        times[times.len() / 2],
+        times[times.len() * 99 / 100],
+        lines as f64 / ids.len() as f64,
+        blocks as f64 / ids.len() as f64
+    );
+    for needle in ["\"status\":500", "ransfe"] {
+        let (count, ms) = (0..5)
+            .map(|_| query::scan(&reader, needle))
+            .collect::<Result<Vec<_>>>()?
+            .into_iter()
+            .min_by(|a, b| a.1.total_cmp(&b.1))
+            .context("no scan")?;
+        let (rg_count, rg_ms) = ripgrep(file, needle)?;
+        ensure!(count == rg_count, "scan for {needle}: {count} lines, ripgrep: {rg_count}");
+        println!(
+            "  scan       {ms:.0} ms   ripgrep {rg_ms:.0} ms   {:.2}x   {count} lines with {needle:?}",
+            ms / rg_ms
+        );
+    }
+    println!("  verified   {} lines are byte for byte what went in", query::verify(&reader, file)?);
+    Ok(())
+}
+
+/// Trace ids of lines spread over the file.
+fn trace_ids(file: &Path) -> Result<Vec<String>> {
+    let raw = std::fs::read(file)?;
+    let mark = b"\"trace_id\":\"";
+    let id = |i: usize| -> Option<String> {
+        let rest = raw.get(raw.len() / NEEDLES * i..)?;
+        let at = memchr::memmem::find(rest, mark)? + mark.len();
+        Some(String::from_utf8_lossy(rest.get(at..at + 32)?).into_owned())
+    };
+    Ok((0..NEEDLES).filter_map(id).collect())
+}
+
+/// Lines ripgrep counts, and the best of five times in milliseconds.
+fn ripgrep(file: &Path, needle: &str) -> Result<(usize, f64)> {
+    let mut best = f64::MAX;
+    let mut count = 0;
+    for _ in 0..5 {
+        let start = Instant::now();
+        let output = Command::new("rg")
+            .args(["--no-config", "-c", "-F", needle])
+            .arg(file)
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot run rg (Debian package ripgrep)")?;
+        best = best.min(start.elapsed().as_secs_f64() * 1e3);
+        count = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap_or(0);
+    }
+    Ok((count, best))
+}

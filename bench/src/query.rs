@@ -1,0 +1,98 @@
+//! Needles and scans over a store, and the proof that it gives back what went in.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use memchr::memmem;
+use store::{BlockQuery, Candidates, Prune, Reader, Text, TimeRange};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::ingest::Parser;
+
+/// Threads of a scan: as many as the machine the targets are meant for has cores.
+const SCAN_THREADS: usize = 2;
+
+fn candidates(reader: &Reader, prune: &Prune) -> Result<Candidates> {
+    let query = BlockQuery { range: TimeRange::ALL, streams: None, levels: None, prune };
+    Ok(reader.snapshot()?.candidates(&query)?)
+}
+
+/// Finds the lines with `needle`, returns their number, the blocks read, and the time in milliseconds.
+pub(crate) fn find(reader: &Reader, needle: &str) -> Result<(usize, usize, f64)> {
+    let start = Instant::now();
+    let found = candidates(reader, &Prune::Text(Text::substring(needle)))?;
+    let finder = memmem::Finder::new(needle);
+    let mut lines_found = Vec::new();
+    for block in &found.blocks {
+        let block = block.open()?;
+        let lines = block.lines()?;
+        let mut last = None;
+        for at in finder.find_iter(lines.bytes()) {
+            let line = lines.line_at(at);
+            if last != Some(line) {
+                lines_found.push(lines.get(line).to_vec());
+            }
+            last = Some(line);
+        }
+    }
+    Ok((lines_found.len(), found.blocks.len(), start.elapsed().as_secs_f64() * 1e3))
+}
+
+/// Counts the lines with `needle` by reading all blocks: number of lines, and the time in milliseconds.
+pub(crate) fn scan(reader: &Reader, needle: &str) -> Result<(usize, f64)> {
+    let start = Instant::now();
+    let found = candidates(reader, &Prune::Any)?;
+    let finder = memmem::Finder::new(needle);
+    let next = AtomicUsize::new(0);
+    let count_some = || -> Result<usize> {
+        let mut count = 0;
+        while let Some(block) = found.blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let block = block.open()?;
+            let lines = block.lines()?;
+            let mut from = 0;
+            while let Some(at) = lines.bytes().get(from..).and_then(|rest| finder.find(rest)) {
+                count += 1;
+                from = lines.span(lines.line_at(from + at)).end;
+            }
+        }
+        Ok(count)
+    };
+    let counts = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..SCAN_THREADS).map(|_| scope.spawn(count_some)).collect();
+        threads.into_iter().map(|t| t.join().expect("a scan thread panicked")).collect::<Result<Vec<_>>>()
+    })?;
+    Ok((counts.iter().sum(), start.elapsed().as_secs_f64() * 1e3))
+}
+
+/// Every line of `file`, service by service in the file's order, is what the store gives back.
+pub(crate) fn verify(reader: &Reader, file: &Path) -> Result<usize> {
+    let mut parser = Parser::default();
+    let mut expected: BTreeMap<String, (Xxh3, usize)> = BTreeMap::new();
+    let raw = std::fs::read(file)?;
+    for line in raw.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let (hash, lines) = expected.entry(parser.record(line)?.labels.to_string()).or_default();
+        hash.update(line);
+        hash.update(b"\n");
+        *lines += 1;
+    }
+    drop(raw);
+    let mut found: BTreeMap<String, (Xxh3, usize)> = BTreeMap::new();
+    for block in candidates(reader, &Prune::Any)?.blocks {
+        let (hash, lines) = found.entry(block.labels().to_string()).or_default();
+        let block = block.open()?;
+        hash.update(block.lines()?.bytes());
+        *lines += block.len();
+    }
+    let digest = |by: &BTreeMap<String, (Xxh3, usize)>| -> Vec<(String, u128, usize)> {
+        by.iter().map(|(name, (hash, lines))| (name.clone(), hash.digest128(), *lines)).collect()
+    };
+    ensure!(
+        digest(&expected) == digest(&found),
+        "the store does not give back the lines of {}",
+        file.display()
+    );
+    Ok(found.values().map(|(_, lines)| lines).sum())
+}
