@@ -6,16 +6,19 @@
 
 pub(crate) mod arithmetic;
 pub mod ast;
+pub mod eval;
 mod ip;
 pub mod label_set;
 mod lexer;
 mod line_labels;
+pub mod logs;
 mod parser;
 mod parsers;
 mod pattern;
 mod pipeline;
 mod print;
 mod regex;
+mod select;
 mod template;
 #[cfg(test)]
 mod tests;

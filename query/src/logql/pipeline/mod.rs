@@ -15,7 +15,7 @@ use store::{Labels, Level, Origin};
 
 pub(crate) use label_filter::LabelTest;
 pub(crate) use references::{References, of_log};
-pub(crate) use requirements::Requirements;
+pub(crate) use requirements::{LabelText, Requirements};
 
 use self::extract::Extractor;
 use self::line_filter::LineTest;
@@ -83,23 +83,19 @@ impl Scratch {
     ) {
         self.labels.reset(labels);
         self.rewritten = false;
-        let mut has_level = false;
+        if let Some(level) = level.name() {
+            self.labels.add_metadata(Category::Metadata, DETECTED_LEVEL, level);
+        }
         for (origin, name, value) in pairs {
             match origin {
-                Origin::Given => {
-                    has_level |= name == DETECTED_LEVEL;
-                    self.labels.add_metadata(Category::Metadata, name, value);
-                }
+                // The detected level is the normal form of a given one.
+                Origin::Given if name == DETECTED_LEVEL && level.name().is_some() => {}
+                Origin::Given => self.labels.add_metadata(Category::Metadata, name, value),
                 Origin::Derived if derived(name) => {
                     self.labels.add_metadata(Category::Derived, name, value);
                 }
                 Origin::Derived => {}
             }
-        }
-        if let Some(level) = level.name()
-            && !has_level
-        {
-            self.labels.add_metadata(Category::Metadata, DETECTED_LEVEL, level);
         }
     }
 

@@ -1,9 +1,9 @@
 //! What every line that passes the stages must hold, for the block index and for a scan before parsing.
 //!
-//! Line filters speak of the line as it was stored only up to the first stage that rewrites it. A label
-//! that must equal a text was written in the line (or stands among the record's labels and pairs), except
-//! for characters that JSON and logfmt may escape; plain ASCII is taken to stand for itself. See the page
-//! on query languages for the consequence.
+//! Line filters speak of the line as it was stored only up to the first stage that rewrites it. A label that
+//! must equal a text is looked for in the line as written (or as the pair of that name): JSON and logfmt may
+//! escape other characters, but plain ASCII letters and digits must stand for themselves. Index and scan apply the same
+//! rule, so that an answer never depends on how lines happen to be stored together.
 
 use store::{Prune, Text};
 
@@ -23,19 +23,32 @@ pub(crate) struct Requirements {
     all: Vec<Prune>,
     /// Text of the first line filter that every line must hold, for a scan over whole blocks.
     pub(crate) text: Option<Vec<u8>>,
+    /// Labels that must equal a text, and the parts of it that stand in the line as they are.
+    pub(crate) labels: Vec<LabelText>,
     /// Levels named by `detected_level="…"`.
     pub(crate) level: Option<String>,
 }
 
+/// A label that must equal a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LabelText {
+    /// The label.
+    pub(crate) name: String,
+    /// Parts of its value, at least one.
+    pub(crate) pieces: Vec<Vec<u8>>,
+}
+
 impl Requirements {
-    /// Collects from `stages`.
-    pub(crate) fn of(stages: &[Stage]) -> Self {
+    /// Collects from `stages`. Labels that `in_stream` knows may have their value from there.
+    pub(crate) fn of(stages: &[Stage], in_stream: impl Fn(&str) -> bool) -> Self {
         let mut found = Self::default();
         let mut formatted: Vec<&str> = Vec::new();
         for stage in stages {
             match stage {
                 Stage::Line(filter) => found.add_line_filter(filter),
-                Stage::Label(filter) => found.add_label_filter(filter, &formatted),
+                Stage::Label(filter) => {
+                    found.add_label_filter(filter, &|name| formatted.contains(&name) || in_stream(name))
+                }
                 Stage::LabelFormat(formats) => {
                     for format in formats {
                         match format {
@@ -87,23 +100,27 @@ impl Requirements {
         self.add(any_of(any));
     }
 
-    fn add_label_filter(&mut self, filter: &LabelFilter, formatted: &[&str]) {
+    fn add_label_filter(&mut self, filter: &LabelFilter, from_elsewhere: &dyn Fn(&str) -> bool) {
         match filter {
             LabelFilter::And(a, b) => {
-                self.add_label_filter(a, formatted);
-                self.add_label_filter(b, formatted);
+                self.add_label_filter(a, from_elsewhere);
+                self.add_label_filter(b, from_elsewhere);
             }
-            LabelFilter::Or(..) => self.add(label_filter(filter, formatted)),
-            _ => {
-                self.add(label_filter(filter, formatted));
-                if let LabelFilter::Match(matcher) = filter
-                    && matcher.op == MatchOp::Equal
-                    && matcher.name == super::DETECTED_LEVEL
-                    && !formatted.contains(&super::DETECTED_LEVEL)
-                {
-                    self.level = Some(matcher.value.clone());
+            LabelFilter::Match(Matcher { name, op: MatchOp::Equal, value })
+                if !from_elsewhere(name) && !name.starts_with("__") =>
+            {
+                if name == super::DETECTED_LEVEL {
+                    self.level = Some(value.clone());
+                    return;
+                }
+                let pieces: Vec<Vec<u8>> =
+                    plain_pieces(value).map(|piece| piece.as_bytes().to_vec()).collect();
+                if !pieces.is_empty() {
+                    self.add(all_of(pieces.iter().map(|piece| text(piece)).collect()));
+                    self.labels.push(LabelText { name: name.clone(), pieces });
                 }
             }
+            _ => {}
         }
     }
 }
@@ -141,25 +158,9 @@ fn line_match(op: LineOp, alternative: &LineMatch) -> Prune {
     }
 }
 
-fn label_filter(filter: &LabelFilter, formatted: &[&str]) -> Prune {
-    match filter {
-        LabelFilter::And(a, b) => all_of(vec![label_filter(a, formatted), label_filter(b, formatted)]),
-        LabelFilter::Or(a, b) => any_of(vec![label_filter(a, formatted), label_filter(b, formatted)]),
-        LabelFilter::Match(matcher)
-            if matcher.op == MatchOp::Equal && is_stored(&matcher.name, formatted) =>
-        {
-            all_of(plain_pieces(&matcher.value).map(|piece| text(piece.as_bytes())).collect())
-        }
-        _ => Prune::Any,
-    }
-}
-
-/// Whether the label's value stands in the record, not in its level or an error.
-fn is_stored(name: &str, formatted: &[&str]) -> bool {
-    !formatted.contains(&name) && !name.starts_with("__") && !name.starts_with(super::DETECTED_LEVEL)
-}
-
-/// The parts of a value that no encoder escapes.
+/// The parts of a value that no encoder escapes, of useful length.
 fn plain_pieces(value: &str) -> impl Iterator<Item = &str> {
-    value.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':')))
+    value
+        .split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':')))
+        .filter(|piece| piece.len() >= MIN_TEXT)
 }

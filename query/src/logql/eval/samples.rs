@@ -1,0 +1,390 @@
+//! Range aggregations: from lines to series.
+//!
+//! Blocks are read in parallel, each thread with sums of its own. What a line adds depends on its labels
+//! only through the key of its series, so labels are built once per series, not per line. Blocks whose
+//! counts say all that is asked are not opened.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use store::{Block, BlockRef, Labels, Level};
+
+use super::cells::{Cells, Kind};
+use super::windows::Windows;
+use super::{Environment, EvalError, Matrix, Series};
+use crate::exec::ExecError;
+use crate::exec::fold::{FoldError, fold, lies_within, rows_in};
+use crate::logql::ast::*;
+use crate::logql::label_set::LabelSet;
+use crate::logql::line_labels::{Category, ERROR};
+use crate::logql::pipeline::{DETECTED_LEVEL, LabelTest, Pipeline, References, Scratch, of_log};
+use crate::logql::select::{Rows, StreamSelection};
+use crate::logql::units;
+
+const SAMPLE_ERROR: &str = "SampleExtractionErr";
+/// Samples kept one by one (`quantile_over_time`, `rate_counter`), per thread: 16 bytes each.
+const MAX_KEPT_SAMPLES: usize = 32 << 20;
+
+/// Which labels tell series apart.
+#[derive(Clone, Debug)]
+enum KeyLabels {
+    By(Vec<String>),
+    Without(Vec<String>),
+}
+
+/// A compiled range aggregation.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    range: &'a RangeAggregation,
+    kind: Kind,
+    pipeline: Pipeline,
+    filters: Vec<LabelTest>,
+    key: KeyLabels,
+    references: References,
+    /// Stages other than line filters: they need the labels of each line.
+    uses_labels: bool,
+    /// `by (__error__)` asks to see errors instead of failing.
+    shows_errors: bool,
+}
+
+impl<'a> Plan<'a> {
+    /// `outer` is the grouping of the vector aggregation around it, when the two are done as one.
+    #[expect(clippy::option_option, reason = "an aggregation without grouping is one group")]
+    pub(crate) fn new(range: &'a RangeAggregation, outer: Option<Option<&Grouping>>) -> Result<Self, String> {
+        let unwrapped = range.unwrap.as_ref().map(|unwrap| unwrap.label.as_str());
+        let key = key_labels(range, outer);
+        let mut references = of_log(&range.log);
+        for filter in range.unwrap.iter().flat_map(|unwrap| &unwrap.filters) {
+            references.add_filter(filter);
+        }
+        references_of_key(&mut references, &key, unwrapped);
+        let wanted = matches!(key, KeyLabels::By(_)).then_some(&references);
+        let filters = range.unwrap.iter().flat_map(|unwrap| &unwrap.filters).map(LabelTest::new);
+        Ok(Self {
+            range,
+            kind: Kind::of(range.op),
+            pipeline: Pipeline::new(&range.log.stages, wanted)?,
+            filters: filters.collect::<Result<_, _>>()?,
+            shows_errors: matches!(&key, KeyLabels::By(names) if names.iter().any(|name| name == ERROR)),
+            key,
+            references,
+            uses_labels: range.unwrap.is_some()
+                || range.log.stages.iter().any(|stage| !matches!(stage, Stage::Line(_))),
+        })
+    }
+
+    /// Whether the lines are only counted, whatever is in them.
+    fn counts_lines(&self) -> bool {
+        self.pipeline.is_empty()
+            && self.range.unwrap.is_none()
+            && matches!(self.range.op, RangeOp::CountOverTime | RangeOp::Rate | RangeOp::AbsentOverTime)
+    }
+
+    /// Whether all lines of a stream belong to one series.
+    fn is_by_stream(&self, labels: &Labels) -> bool {
+        !self.uses_labels
+            && matches!(&self.key, KeyLabels::By(names) if names.iter().all(|n| labels.get(n).is_some()))
+    }
+}
+
+#[expect(clippy::option_option, reason = "an aggregation without grouping is one group")]
+fn key_labels(range: &RangeAggregation, outer: Option<Option<&Grouping>>) -> KeyLabels {
+    let unwrapped = range.unwrap.iter().map(|unwrap| unwrap.label.clone());
+    let own = |grouping: &Grouping| {
+        let mut names = grouping.labels.clone();
+        if grouping.without {
+            names.extend(unwrapped.clone());
+            KeyLabels::Without(names)
+        } else {
+            names.sort();
+            names.dedup();
+            KeyLabels::By(names)
+        }
+    };
+    match (outer, &range.grouping) {
+        _ if range.op == RangeOp::AbsentOverTime => KeyLabels::By(Vec::new()),
+        (Some(None), _) => KeyLabels::By(Vec::new()),
+        (Some(Some(grouping)), _) => match own(grouping) {
+            // The inner aggregation has taken the unwrapped label away before the outer one groups.
+            KeyLabels::By(mut names) => {
+                names.retain(|name| unwrapped.clone().all(|label| label != *name));
+                KeyLabels::By(names)
+            }
+            without => without,
+        },
+        (None, Some(grouping)) => own(grouping),
+        (None, None) => KeyLabels::Without(unwrapped.collect()),
+    }
+}
+
+fn references_of_key(references: &mut References, key: &KeyLabels, unwrapped: Option<&str>) {
+    if let KeyLabels::By(names) = key {
+        names.iter().for_each(|name| references.add(name));
+    }
+    unwrapped.into_iter().for_each(|name| references.add(name));
+}
+
+/// The sums of one thread.
+#[derive(Debug, Default)]
+struct Sums {
+    index: HashMap<Box<str>, usize>,
+    series: Vec<(LabelSet, Cells)>,
+    kept_samples: usize,
+    /// The first line with an error: the query fails.
+    failed: Option<String>,
+}
+
+/// Evaluates a range aggregation at every step.
+#[expect(clippy::option_option, reason = "an aggregation without grouping is one group")]
+pub(super) fn aggregate(
+    range: &RangeAggregation,
+    outer: Option<Option<&Grouping>>,
+    env: &Environment<'_>,
+) -> Result<Matrix, EvalError> {
+    let plan = Plan::new(range, outer).map_err(EvalError::Query)?;
+    let windows = Windows::new(env.steps, range.range_ns, range.offset_ns);
+    let selection =
+        StreamSelection::new(&range.log, env.snapshot, windows.span()).map_err(EvalError::Query)?;
+    let candidates = selection.candidates(env.snapshot).map_err(ExecError::from)?;
+    env.context.note_candidates(&candidates);
+    let reader = Sampler { plan: &plan, windows, selection: &selection, env };
+    let sums = fold(
+        &candidates.blocks,
+        env.context,
+        Sums::default,
+        |sums, block| reader.add_block(sums, block),
+        |sums, more| reader.merge(sums, more),
+    )?;
+    if let Some(failed) = sums.failed {
+        return Err(EvalError::Query(failed));
+    }
+    reader.matrix(sums)
+}
+
+struct Sampler<'a> {
+    plan: &'a Plan<'a>,
+    windows: Windows,
+    selection: &'a StreamSelection,
+    env: &'a Environment<'a>,
+}
+
+impl Sampler<'_> {
+    fn add_block(&self, sums: &mut Sums, block: &BlockRef) -> Result<(), FoldError> {
+        if sums.failed.is_some()
+            || !self.selection.includes(block.stream())
+            || self.add_counts(sums, block)?
+        {
+            return Ok(());
+        }
+        self.env.context.charge(block)?;
+        self.add_rows(sums, &*block.open()?)
+    }
+
+    /// Adds a block that lies within one pane by its counts; false when they are not enough.
+    fn add_counts(&self, sums: &mut Sums, block: &BlockRef) -> Result<bool, FoldError> {
+        let span = self.windows.span();
+        if !self.plan.counts_lines() || !lies_within(block, span) {
+            return Ok(false);
+        }
+        let pane = self.windows.pane(block.min_ns());
+        if pane != self.windows.pane(block.max_ns()) {
+            return Ok(false);
+        }
+        let KeyLabels::By(names) = &self.plan.key else { return Ok(false) };
+        let counts = block.level_counts();
+        let in_stream = |name: &String| block.labels().get(name).is_some();
+        let by_level = names.iter().any(|name| name == DETECTED_LEVEL && !in_stream(name));
+        if !names.iter().all(|name| in_stream(name) || name == DETECTED_LEVEL)
+            || (by_level && counts[Level::Unset as usize] > 0)
+        {
+            return Ok(false);
+        }
+        let mut scratch = Scratch::default();
+        for (level, count) in Level::ALL.into_iter().zip(counts) {
+            if count > 0 {
+                scratch.begin(block.labels(), level, std::iter::empty(), |_| false);
+                let place = self.place(sums, &scratch)?;
+                sums.series[place].1.add(self.plan.kind, pane, block.min_ns(), f64::from(count));
+            }
+        }
+        Ok(true)
+    }
+
+    fn add_rows(&self, sums: &mut Sums, block: &Block) -> Result<(), FoldError> {
+        let timestamps = block.timestamps()?;
+        let rows = rows_in(block, self.windows.span())?;
+        let by_stream = self.plan.is_by_stream(block.labels());
+        let reads_lines = !self.plan.counts_lines();
+        let rows = Rows::new(block, rows, reads_lines.then_some(self.selection.requirements()))?;
+        let columns = if by_stream { None } else { Some((block.levels()?, block.pairs()?)) };
+        let lines = if reads_lines { Some(block.lines()?) } else { None };
+        let mut scratch = Scratch::default();
+        let mut known_place = None;
+        for row in rows.iter() {
+            match columns {
+                Some((levels, pairs)) => {
+                    let derived = |name: &str| self.plan.references.names(name);
+                    scratch.begin(block.labels(), levels[row], pairs.get(row), derived);
+                }
+                None => scratch.begin(block.labels(), Level::Unset, std::iter::empty(), |_| false),
+            }
+            let line = lines.map(|lines| lines.get(row)).unwrap_or_default();
+            let ts_ns = timestamps[row];
+            if !self.plan.pipeline.run(&mut scratch, ts_ns, line) {
+                continue;
+            }
+            let Some(value) = self.sample(&mut scratch, line) else { continue };
+            if let Some(error) = scratch.labels.error()
+                && !self.plan.shows_errors
+            {
+                sums.failed = Some(format!(
+                    "pipeline error: '{error}' for series: '{}'.\n\
+                    Use a label filter to intentionally skip this error. (e.g | __error__!=\"{error}\").\n\
+                    To skip all potential errors you can match empty errors.(e.g __error__=\"\")\n\
+                    The label filter can also be specified after unwrap. (e.g | unwrap latency | __error__=\"\" )",
+                    scratch.labels.to_set()
+                ));
+                return Ok(());
+            }
+            let place = match known_place {
+                Some(place) => place,
+                None => self.place(sums, &scratch)?,
+            };
+            known_place = by_stream.then_some(place);
+            if self.plan.kind == Kind::Samples {
+                sums.kept_samples += 1;
+                if sums.kept_samples > MAX_KEPT_SAMPLES {
+                    return Err(ExecError::TooManyPoints {
+                        limit: MAX_KEPT_SAMPLES,
+                        hint: "use a shorter time range",
+                    }
+                    .into());
+                }
+            }
+            sums.series[place].1.add(self.plan.kind, self.windows.pane(ts_ns), ts_ns, value);
+        }
+        Ok(())
+    }
+
+    /// What the line adds; `None` when it has no sample.
+    fn sample(&self, scratch: &mut Scratch, line: &[u8]) -> Option<f64> {
+        let Some(unwrap) = &self.plan.range.unwrap else {
+            #[expect(clippy::cast_precision_loss, reason = "no line has 2^53 bytes")]
+            return Some(match self.plan.range.op {
+                RangeOp::BytesOverTime | RangeOp::BytesRate => scratch.line(line).len() as f64,
+                _ => 1.0,
+            });
+        };
+        let text = scratch.labels.get(&unwrap.label).filter(|text| !text.is_empty())?;
+        #[expect(clippy::cast_precision_loss, reason = "as Loki does")]
+        let value = match unwrap.conversion {
+            Conversion::Number => units::parse_float(text),
+            Conversion::Duration => units::parse_go_duration(text).map(|ns| ns as f64 / 1e9),
+            Conversion::Bytes => units::parse_bytes(text).map(|bytes| bytes as f64),
+        };
+        let value = value.unwrap_or_else(|message| {
+            scratch.labels.set_error(SAMPLE_ERROR, message);
+            0.0
+        });
+        self.plan.filters.iter().all(|filter| filter.is_match(&mut scratch.labels)).then_some(value)
+    }
+
+    /// Place of the series to which the line belongs.
+    fn place(&self, sums: &mut Sums, scratch: &Scratch) -> Result<usize, ExecError> {
+        let labels = &scratch.labels;
+        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        match &self.plan.key {
+            KeyLabels::By(names) => {
+                pairs.extend(names.iter().filter_map(|name| Some((name.as_str(), labels.get(name)?))));
+            }
+            KeyLabels::Without(names) => {
+                labels.for_each(|category, name, value| {
+                    let hidden = category == Category::Derived && !self.plan.references.names(name);
+                    if !hidden && !names.iter().any(|known| known == name) {
+                        pairs.push((name, value));
+                    }
+                });
+                pairs.sort_unstable();
+            }
+        }
+        // 0xff-like separators cannot be used in text; lengths make the key unambiguous.
+        let mut key = String::with_capacity(pairs.iter().map(|(n, v)| n.len() + v.len() + 8).sum());
+        for (name, value) in &pairs {
+            key.push_str(name);
+            key.push('\0');
+            key.push_str(&value.len().to_string());
+            key.push('\0');
+            key.push_str(value);
+        }
+        if let Some(place) = sums.index.get(key.as_str()) {
+            return Ok(*place);
+        }
+        let place = sums.series.len();
+        if place >= self.env.max_series {
+            return Err(ExecError::TooManyPoints {
+                limit: self.env.max_series,
+                hint: "group by fewer labels, or drop labels that differ from line to line",
+            });
+        }
+        sums.index.insert(key.into_boxed_str(), place);
+        sums.series.push((LabelSet::new(pairs), Cells::default()));
+        Ok(place)
+    }
+
+    fn merge(&self, sums: &mut Sums, more: Sums) {
+        sums.kept_samples += more.kept_samples;
+        sums.failed = sums.failed.take().or(more.failed);
+        let mut cells: Vec<Option<(LabelSet, Cells)>> = more.series.into_iter().map(Some).collect();
+        for (key, place) in more.index {
+            let Some((labels, theirs)) = cells.get_mut(place).and_then(Option::take) else { continue };
+            match sums.index.get(&key) {
+                Some(ours) => sums.series[*ours].1.merge(self.plan.kind, theirs),
+                None => {
+                    sums.index.insert(key, sums.series.len());
+                    sums.series.push((labels, theirs));
+                }
+            }
+        }
+    }
+
+    fn matrix(&self, sums: Sums) -> Result<Matrix, EvalError> {
+        let range = self.plan.range;
+        let steps = u32::try_from(self.env.steps.count()).unwrap_or(u32::MAX);
+        #[expect(clippy::cast_precision_loss, reason = "seconds need no nanoseconds")]
+        let seconds = range.range_ns as f64 / 1e9;
+        let quantile = range.parameter.unwrap_or(f64::NAN);
+        let mut matrix = Matrix::new();
+        for (labels, cells) in sums.series {
+            self.env.context.check()?;
+            let points = cells.points(&self.windows, steps, self.plan.kind, |window, k| match range.op {
+                RangeOp::Rate | RangeOp::BytesRate => window.value() / seconds,
+                RangeOp::StddevOverTime => window.value().sqrt(),
+                RangeOp::QuantileOverTime => window.quantile(quantile),
+                RangeOp::RateCounter => {
+                    let end_ns = self.env.steps.time_ns(k).saturating_sub(range.offset_ns);
+                    window.counter_rate(end_ns, range.range_ns)
+                }
+                _ => window.value(),
+            });
+            if !points.is_empty() {
+                matrix.push(Series { labels: Arc::new(labels), points });
+            }
+        }
+        matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
+        if range.op == RangeOp::AbsentOverTime {
+            return Ok(absent(range, steps, &matrix));
+        }
+        Ok(matrix)
+    }
+}
+
+/// One series, with the labels the selector states, wherever there is nothing.
+fn absent(range: &RangeAggregation, steps: u32, matrix: &Matrix) -> Matrix {
+    let present: Vec<u32> = matrix.iter().flat_map(|s| &s.points).map(|(step, _)| *step).collect();
+    let named = |name: &str| range.log.matchers.iter().filter(|m| m.name == name).count();
+    let stated = range.log.matchers.iter().filter(|m| m.op == MatchOp::Equal && named(&m.name) == 1);
+    let labels = LabelSet::new(stated.map(|m| (m.name.as_str(), m.value.as_str())));
+    let points: Vec<(u32, f64)> =
+        (0..steps).filter(|step| present.binary_search(step).is_err()).map(|step| (step, 1.0)).collect();
+    if points.is_empty() { Matrix::new() } else { vec![Series { labels: Arc::new(labels), points }] }
+}

@@ -1,0 +1,179 @@
+//! Functions over the series of one step: `sum`, `topk`, `sort` and their kin.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Environment, Matrix, Series};
+use crate::logql::ast::{Grouping, MetricExpr, RangeAggregation, RangeOp, VectorAggregation, VectorOp};
+use crate::logql::label_set::LabelSet;
+
+/// The range aggregation within, when summing its lines by group gives the same as summing its series.
+pub(super) fn fusible(vector: &VectorAggregation) -> Option<&RangeAggregation> {
+    let MetricExpr::Range(range) = &*vector.inner else { return None };
+    let same = match vector.op {
+        VectorOp::Sum => matches!(
+            range.op,
+            RangeOp::Rate
+                | RangeOp::CountOverTime
+                | RangeOp::BytesRate
+                | RangeOp::BytesOverTime
+                | RangeOp::SumOverTime
+        ),
+        VectorOp::Min => range.op == RangeOp::MinOverTime,
+        VectorOp::Max => range.op == RangeOp::MaxOverTime,
+        _ => false,
+    };
+    (same && range.grouping.is_none()).then_some(range)
+}
+
+/// The labels of a group.
+pub(super) fn group(labels: &LabelSet, grouping: Option<&Grouping>) -> LabelSet {
+    match grouping {
+        None => LabelSet::default(),
+        Some(grouping) => {
+            labels.filtered(|name| grouping.labels.iter().any(|known| known == name) != grouping.without)
+        }
+    }
+}
+
+/// Applies the function at every step.
+pub(super) fn aggregate(vector: &VectorAggregation, matrix: Matrix, env: &Environment<'_>) -> Matrix {
+    match vector.op {
+        VectorOp::Sort | VectorOp::SortDesc => sort(vector.op, matrix),
+        VectorOp::Topk | VectorOp::Bottomk | VectorOp::ApproxTopk => top(vector, &matrix),
+        _ => reduce(vector, &matrix, env),
+    }
+}
+
+/// Order of values with not-a-number first.
+fn order(a: f64, b: f64) -> Ordering {
+    a.partial_cmp(&b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan()))
+}
+
+/// By the value at the first step: sorting means something for instant queries only.
+fn sort(op: VectorOp, mut matrix: Matrix) -> Matrix {
+    let value = |series: &Series| series.points.first().map_or(f64::NAN, |(_, value)| *value);
+    matrix.sort_by(|a, b| {
+        let by_value = order(value(a), value(b));
+        let by_value = if op == VectorOp::SortDesc { by_value.reverse() } else { by_value };
+        by_value.then_with(|| a.labels.cmp(&b.labels))
+    });
+    matrix
+}
+
+/// Numbers of the series of each group, with the group's labels.
+fn groups(grouping: Option<&Grouping>, matrix: &Matrix) -> Vec<(LabelSet, Vec<usize>)> {
+    let mut index: HashMap<LabelSet, usize> = HashMap::new();
+    let mut groups: Vec<(LabelSet, Vec<usize>)> = Vec::new();
+    for (i, series) in matrix.iter().enumerate() {
+        let labels = group(&series.labels, grouping);
+        let place = *index.entry(labels.clone()).or_insert_with(|| {
+            groups.push((labels, Vec::new()));
+            groups.len() - 1
+        });
+        groups[place].1.push(i);
+    }
+    groups
+}
+
+/// What is known of one group at one step.
+#[derive(Clone, Copy, Debug)]
+struct Sum {
+    count: f64,
+    sum: f64,
+    mean: f64,
+    squares: f64,
+    min: f64,
+    max: f64,
+}
+
+impl Sum {
+    const fn of(value: f64) -> Self {
+        Self { count: 1.0, sum: value, mean: value, squares: 0.0, min: value, max: value }
+    }
+
+    fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        self.sum += value;
+        let delta = value - self.mean;
+        self.mean += delta / self.count;
+        self.squares += delta * (value - self.mean);
+        if value < self.min || self.min.is_nan() {
+            self.min = value;
+        }
+        if value > self.max || self.max.is_nan() {
+            self.max = value;
+        }
+    }
+
+    fn value(&self, op: VectorOp) -> f64 {
+        match op {
+            VectorOp::Avg => self.sum / self.count,
+            VectorOp::Min => self.min,
+            VectorOp::Max => self.max,
+            VectorOp::Count => self.count,
+            // A single infinite or absent value has no spread that could be told
+            VectorOp::Stddev => self.variance().sqrt(),
+            VectorOp::Stdvar => self.variance(),
+            _ => self.sum,
+        }
+    }
+
+    fn variance(&self) -> f64 {
+        if self.sum.is_finite() { self.squares / self.count } else { f64::NAN }
+    }
+}
+
+fn reduce(vector: &VectorAggregation, matrix: &Matrix, env: &Environment<'_>) -> Matrix {
+    let mut out = Matrix::new();
+    let mut sums: Vec<Option<Sum>> = vec![None; env.steps.count()];
+    for (labels, members) in groups(vector.grouping.as_ref(), matrix) {
+        sums.fill(None);
+        for (step, value) in members.iter().flat_map(|i| &matrix[*i].points) {
+            match &mut sums[*step as usize] {
+                Some(sum) => sum.add(*value),
+                empty => *empty = Some(Sum::of(*value)),
+            }
+        }
+        let steps = (0_u32..).zip(&sums);
+        let points = steps.filter_map(|(k, sum)| sum.map(|sum| (k, sum.value(vector.op)))).collect();
+        out.push(Series { labels: Arc::new(labels), points });
+    }
+    out
+}
+
+/// Keeps the best series of each group at each step, with their own labels.
+fn top(vector: &VectorAggregation, matrix: &Matrix) -> Matrix {
+    let count = vector.count.unwrap_or(1);
+    let largest = vector.op != VectorOp::Bottomk;
+    let mut out: Matrix =
+        matrix.iter().map(|s| Series { labels: Arc::clone(&s.labels), points: Vec::new() }).collect();
+    for (_, members) in groups(vector.grouping.as_ref(), matrix) {
+        let mut by_step: Vec<(u32, usize, f64)> = Vec::new();
+        for i in members {
+            by_step.extend(matrix[i].points.iter().map(|(step, value)| (*step, i, *value)));
+        }
+        // Best first within a step; not-a-number is worst either way.
+        by_step.sort_by(|a, b| {
+            let by_value = match (a.2.is_nan(), b.2.is_nan()) {
+                (true, true) => Ordering::Equal,
+                (true, false) => Ordering::Greater,
+                (false, true) => Ordering::Less,
+                _ if largest => order(b.2, a.2),
+                _ => order(a.2, b.2),
+            };
+            a.0.cmp(&b.0).then(by_value).then_with(|| matrix[a.1].labels.cmp(&matrix[b.1].labels))
+        });
+        let (mut step, mut taken) = (u32::MAX, 0);
+        for (at, i, value) in by_step {
+            taken = if at == step { taken + 1 } else { 1 };
+            step = at;
+            if taken <= count {
+                out[i].points.push((at, value));
+            }
+        }
+    }
+    out.retain(|series| !series.points.is_empty());
+    out
+}
