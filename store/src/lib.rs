@@ -40,6 +40,6 @@ pub use config::{Config, RetentionConfig};
 pub use error::StoreError;
 pub use level::Level;
 pub use prune::{Prune, Text};
-pub use reader::{BlockQuery, BlockRef, Candidates, Reader, Snapshot, StreamInfo};
+pub use reader::{BlockQuery, BlockRef, Candidates, Reader, Snapshot, Stats, StreamInfo, WindowStats};
 pub use record::{Labels, Origin, Pair, Record, StreamId, TimeRange};
 pub use writer::{Batch, Committed, Container, CursorUpdate, Gap, GapReason, Writer};

@@ -251,12 +251,10 @@ fn pack(writer: &mut PartWriter, pieces: &[Piece<'_>]) -> Result<(), Failure> {
     for piece in pieces {
         let block = piece.part.read(piece.number).map_err(|error| piece.failed(error))?;
         // Damage is found here, where it still has the name of its part.
-        for column in
-            [block.timestamps().err(), block.levels().err(), block.lines().err(), block.pairs().err()]
-        {
-            if let Some(error) = column {
-                return Err(piece.failed(error));
-            }
+        let columns =
+            [block.timestamps().err(), block.levels().err(), block.lines().err(), block.pairs().err()];
+        if let Some(error) = columns.into_iter().flatten().next() {
+            return Err(piece.failed(error));
         }
         blocks.push(block);
     }

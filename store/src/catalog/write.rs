@@ -199,10 +199,10 @@ impl CatalogWriter {
 
     /// Gives the space of deleted batches back to the disk.
     pub(crate) fn shrink(&mut self) -> Result<(), StoreError> {
-        let fail = self.fail.of("shrink");
+        // A reader in the middle of a transaction keeps the log from being cut; it is cut another time.
         self.connection
             .execute_batch("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
-            .map_err(fail)
+            .map_err(self.fail.of("shrink"))
     }
 }
 

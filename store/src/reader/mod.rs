@@ -5,6 +5,7 @@
 
 mod follow;
 mod snapshot;
+mod stats;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use follow::Follower;
 use words::WordIndexes;
 
 pub use snapshot::{BlockQuery, BlockRef, Candidates, Snapshot};
+pub use stats::{Stats, WindowStats};
 
 /// Memory for id filters between queries: those of some seven million lines.
 const FILTER_CACHE: ByteSize = ByteSize(64 << 20);

@@ -88,6 +88,11 @@ impl Committer {
                 other => self.do_other(other, &mut queue),
             }
         }
+        if !self.common.tenure.is_stopping()
+            && let Err(error) = self.catalog.shrink()
+        {
+            tracing::warn!(%error, "the catalog keeps its size");
+        }
         self.common.tenure.stop();
         self.common.flusher.wake();
         self.common.keeper.wake();

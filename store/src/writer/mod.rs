@@ -139,7 +139,8 @@ impl Writer {
     /// When blocks cannot be written; the records stay stored and visible.
     pub fn flush_blocking(&self) -> Result<(), StoreError> {
         self.inner.flusher.all()?;
-        self.inner.keeper.all()
+        self.inner.keeper.all()?;
+        self.inner.shrink()
     }
 
     /// Stores a batch. When this returns, the batch is on disk and every later snapshot sees it. Dropping the
@@ -225,6 +226,15 @@ fn check_sizes(batch: &Batch) -> Result<(), StoreError> {
 impl Inner {
     fn queue(&self) -> Result<&mpsc::Sender<Message>, StoreError> {
         self.queue.as_ref().ok_or(StoreError::Closed)
+    }
+
+    /// Gives the disk what deleted batches took in the catalog.
+    fn shrink(&self) -> Result<(), StoreError> {
+        let (reply, done) = oneshot::channel();
+        let message = Message::Write(Box::new(move |committer| drop(reply.send(committer.catalog.shrink()))));
+        let queue = self.queue()?;
+        block_on(queue.send(message)).map_err(|_| StoreError::Closed)?;
+        block_on(done).map_err(|_| StoreError::Closed)?
     }
 }
 

@@ -22,7 +22,7 @@ enum Op {
     /// The process ends cleanly and starts again.
     Reopen,
     /// The process ends at a step of the operation; the log of the catalog may have a torn tail.
-    Crash(Step, Box<Op>, bool),
+    Crash(Step, Box<Self>, bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {

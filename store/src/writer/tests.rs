@@ -173,6 +173,14 @@ fn flushed_records_leave_the_catalog_and_keep_their_order() {
     let catalog = rusqlite::Connection::open(dir.path().join("catalog.db")).unwrap();
     let batches: i64 = catalog.query_row("SELECT count(*) FROM batches", [], |row| row.get(0)).unwrap();
     assert_eq!(batches, 0);
+    let stats = writer.reader().stats().unwrap();
+    assert_eq!((stats.records, stats.head_records, stats.streams, stats.line_bytes), (5, 0, 2, 8));
+    assert_eq!(
+        stats.windows.iter().map(|w| (w.start_ns, w.records)).collect::<Vec<_>>(),
+        [(0, 4), (hour, 1)]
+    );
+    assert_eq!(stats.windows[0].level_counts[Level::Info as usize], 4);
+    assert!(stats.part_bytes > 0 && stats.index_bytes > 0 && stats.catalog_bytes > 0);
     drop(writer);
     assert_eq!(lines(&open(dir.path()).reader()), expected);
 }

@@ -53,7 +53,7 @@ impl Common {
             // Whoever no longer waits does not want the answer.
             drop(reply.send(work(committer)));
         }));
-        queue.blocking_send(message).map_err(|_| StoreError::Closed)?;
+        block_on(queue.send(message)).map_err(|_| StoreError::Closed)?;
         drop(queue);
         block_on(done).map_err(|_| StoreError::Closed)?
     }
