@@ -13,7 +13,7 @@ pub mod page;
 pub mod search;
 pub mod select;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Mutex;
 use std::sync::PoisonError;

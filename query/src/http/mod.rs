@@ -13,6 +13,8 @@ mod search;
 mod state;
 mod stream;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod trace;
 
 use axum::Router;
@@ -26,6 +28,7 @@ use tower_http::compression::CompressionLayer;
 
 pub use error::ApiError;
 pub use metrics::Metrics;
+pub(crate) use search::NDJSON;
 pub use state::AppState;
 
 /// Every route and what answers it.

@@ -20,7 +20,7 @@ use crate::exec::{Context, ExecError, Stats};
 use crate::{Hit, search, time};
 
 /// Content type of a stream of JSON lines.
-pub(super) const NDJSON: &str = "application/x-ndjson";
+pub(crate) const NDJSON: &str = "application/x-ndjson";
 const DEFAULT_LIMIT: usize = 100;
 const DEFAULT_TOP: usize = 20;
 

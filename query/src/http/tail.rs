@@ -89,13 +89,18 @@ pub(super) async fn tail(
     let cancel = state.shutdown().child_token();
     let guard = cancel.clone().drop_guard();
     let (sender, receiver) = mpsc::channel(state.config().tail_buffer);
-    let changed = state.reader().subscribe();
-    let feeder =
-        Feeder { state: state.clone(), filter: Arc::new(filter), changed, sender, cancel, skipped: Some(0) };
+    let mut changed = state.reader().subscribe();
+    // Taken before the answer begins: what is stored after the client has it, is in the tail.
+    let newest = *changed.borrow_and_update();
+    let at = resume.filter(|position| position.commit <= newest);
+    // An id from the future belongs to other data: begin now, and say that something is missing.
+    let skipped = if at.is_none() && resume.is_some() { None } else { Some(0) };
+    let at = at.unwrap_or(Position { commit: newest, records: ALL });
+    let feeder = Feeder { state: state.clone(), filter: Arc::new(filter), changed, sender, cancel, skipped };
     state.tasks().spawn(async move {
         feeder.state.metrics().tails.inc();
         let state = feeder.state.clone();
-        feeder.run(resume).await;
+        feeder.run(at).await;
         state.metrics().tails.dec();
         drop(seat);
     });
@@ -119,17 +124,7 @@ struct Feeder {
 }
 
 impl Feeder {
-    async fn run(mut self, resume: Option<Position>) {
-        let newest = *self.changed.borrow_and_update();
-        let mut at = match resume {
-            Some(position) if position.commit <= newest => position,
-            // The data is not the data the client saw: begin now, and say that something is missing.
-            Some(_) => {
-                self.skipped = None;
-                Position { commit: newest, records: ALL }
-            }
-            None => Position { commit: newest, records: ALL },
-        };
+    async fn run(mut self, mut at: Position) {
         loop {
             match self.catch_up(at).await {
                 Some(position) => at = position,

@@ -15,13 +15,13 @@ use super::select::Order;
 use crate::{Config, Hit, search};
 
 /// A store with records, and its folder.
-pub(super) struct Data {
-    pub(super) writer: Writer,
+pub(crate) struct Data {
+    pub(crate) writer: Writer,
     _dir: tempfile::TempDir,
 }
 
 impl Data {
-    pub(super) fn of(batches: impl IntoIterator<Item = Vec<Record>>) -> Self {
+    pub(crate) fn of(batches: impl IntoIterator<Item = Vec<Record>>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let writer =
             Writer::open(dir.path(), &store::Config::default(), &prometheus::Registry::new()).unwrap();
@@ -32,16 +32,16 @@ impl Data {
         data
     }
 
-    pub(super) fn append(&self, records: Vec<Record>) {
+    pub(crate) fn append(&self, records: Vec<Record>) {
         self.writer.append_blocking(Batch { records, ..Batch::default() }).unwrap();
     }
 
-    pub(super) fn reader(&self) -> Reader {
+    pub(crate) fn reader(&self) -> Reader {
         self.writer.reader()
     }
 }
 
-pub(super) fn record(
+pub(crate) fn record(
     service: &str,
     timestamp_ns: i64,
     line: &str,
@@ -64,11 +64,11 @@ pub(super) fn record(
     }
 }
 
-pub(super) fn context() -> Context {
+pub(crate) fn context() -> Context {
     Context::new(&Config::default(), CancellationToken::new())
 }
 
-pub(super) fn request(query: &str, range: TimeRange, order: Order) -> SearchRequest {
+pub(crate) fn request(query: &str, range: TimeRange, order: Order) -> SearchRequest {
     SearchRequest {
         query: query.to_owned(),
         filter: search::parse(query).unwrap(),
@@ -79,7 +79,7 @@ pub(super) fn request(query: &str, range: TimeRange, order: Order) -> SearchRequ
 }
 
 /// All hits of a query.
-pub(super) fn hits(reader: &Reader, query: &str, range: TimeRange, order: Order) -> Vec<Hit> {
+pub(crate) fn hits(reader: &Reader, query: &str, range: TimeRange, order: Order) -> Vec<Hit> {
     let context = context();
     let mut search = Search::begin(reader, request(query, range, order), &context).unwrap();
     search.next_page(usize::MAX, &context).unwrap()

@@ -1,0 +1,134 @@
+//! Requests to a server over a connection each, or to our own routes.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderName, Request, Uri, header};
+use axum::response::Response;
+use hyper_util::rt::TokioIo;
+use store::Reader;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tower::ServiceExt;
+
+use super::error::{ClientError, Refusal};
+use crate::Config;
+use crate::http::{AppState, router};
+
+/// Largest body of an error that is read, in bytes.
+const MAX_REFUSAL_BYTES: usize = 64 << 10;
+
+#[derive(Clone, Debug)]
+pub(super) enum Transport {
+    Remote { host: Arc<str>, port: u16, prefix: Arc<str> },
+    Local(Router),
+}
+
+impl Transport {
+    pub(super) fn remote(url: &str) -> Result<Self, ClientError> {
+        let bad = || ClientError::BadUrl { url: url.to_owned() };
+        let uri: Uri = url.parse().map_err(|_| bad())?;
+        if uri.scheme_str() != Some("http") || uri.query().is_some() {
+            return Err(bad());
+        }
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(bad)?;
+        let prefix = uri.path().trim_end_matches('/');
+        Ok(Self::Remote { host: host.into(), port: uri.port_u16().unwrap_or(80), prefix: prefix.into() })
+    }
+
+    pub(super) fn local(reader: Reader, config: Config) -> Result<Self, ClientError> {
+        let (_, ready) = watch::channel(true);
+        let state =
+            AppState::new(reader, config, prometheus::Registry::new(), ready, CancellationToken::new())?;
+        Ok(Self::Local(router(state)))
+    }
+
+    /// The answer to a GET, when its status says success.
+    pub(super) async fn get(
+        &self,
+        path: &str,
+        parameters: &[(&str, Option<&str>)],
+        headers: &[(HeaderName, &str)],
+    ) -> Result<Response<Body>, ClientError> {
+        let given: Vec<String> = parameters
+            .iter()
+            .filter_map(|(name, value)| value.map(|value| format!("{name}={}", encoded(value))))
+            .collect();
+        let target = format!("{path}?{}", given.join("&"));
+        let response = match self {
+            Self::Remote { host, port, prefix } => {
+                ask(host, *port, &format!("{prefix}{target}"), headers).await?
+            }
+            Self::Local(router) => {
+                let request = request(&target, headers)?;
+                router.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
+            }
+        };
+        if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
+    }
+}
+
+async fn ask(
+    host: &str,
+    port: u16,
+    target: &str,
+    headers: &[(HeaderName, &str)],
+) -> Result<Response<Body>, ClientError> {
+    let url = format!("http://{host}:{port}");
+    let unreachable = |source| ClientError::Unreachable { url: url.clone(), source };
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((name, port)).await.map_err(unreachable)?;
+    stream.set_nodelay(true).map_err(unreachable)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(ClientError::broken)?;
+    let driver = AbortOnDropHandle::new(TaskTracker::new().spawn(connection));
+    let mut request = request(target, headers)?;
+    if let Ok(value) = format!("{host}:{port}").parse() {
+        request.headers_mut().insert(header::HOST, value);
+    }
+    let response = sender.send_request(request).await.map_err(ClientError::broken)?;
+    // The connection lives as long as the body that comes over it.
+    Ok(response.map(|body| {
+        let chunks = futures_util::stream::unfold(
+            (Body::new(body).into_data_stream(), driver),
+            |(mut chunks, driver)| async move {
+                let chunk = futures_util::StreamExt::next(&mut chunks).await?;
+                Some((chunk, (chunks, driver)))
+            },
+        );
+        Body::from_stream(chunks)
+    }))
+}
+
+fn request(target: &str, headers: &[(HeaderName, &str)]) -> Result<Request<Body>, ClientError> {
+    let mut request = Request::get(target);
+    for (name, value) in headers {
+        request = request.header(name, *value);
+    }
+    request.body(Body::empty()).map_err(ClientError::broken)
+}
+
+async fn refusal(response: Response<Body>) -> ClientError {
+    let status = response.status();
+    let body = axum::body::to_bytes(response.into_body(), MAX_REFUSAL_BYTES).await.unwrap_or_default();
+    match serde_json::from_slice::<Refusal>(&body) {
+        Ok(refusal) => refusal.into(),
+        Err(_) => ClientError::NotUnderstood(format!("status {status}")),
+    }
+}
+
+/// `text` for a URL: all but unreserved characters as `%XX`.
+pub(super) fn encoded(text: &str) -> String {
+    let mut url = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            url.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    url
+}
