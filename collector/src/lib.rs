@@ -13,6 +13,7 @@ pub mod log_metrics;
 pub mod multiline;
 pub mod observer;
 pub mod parse;
+pub mod push;
 pub mod stats;
 
 pub use config::{CollectConfig, IngestConfig};

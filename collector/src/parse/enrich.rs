@@ -25,12 +25,14 @@ pub struct ParseOptions {
     pub format: Format,
     /// Whether the line's own time is kept as [`attribute::LOGGED_AT`]; a source that makes it the record's time says no.
     pub keep_time: bool,
+    /// The level that the source itself states: the line is not asked then.
+    pub level: Option<Level>,
 }
 
 impl Default for ParseOptions {
     /// Find the format out, keep the line's time.
     fn default() -> Self {
-        Self { format: Format::Auto, keep_time: true }
+        Self { format: Format::Auto, keep_time: true, level: None }
     }
 }
 
@@ -114,6 +116,24 @@ struct Stated<'a> {
     traceparent: Option<(&'a str, &'a str)>,
 }
 
+// === impl Stated ===
+
+impl<'a> Stated<'a> {
+    /// What `self` states, else what `other` does.
+    fn or(self, other: Self) -> Self {
+        let slot = |a: Slot<'a>, b: Slot<'a>| if a.found.is_some() { a } else { b };
+        Self {
+            level: self.level.or(other.level),
+            time: slot(self.time, other.time),
+            trace_id: slot(self.trace_id, other.trace_id),
+            span_id: slot(self.span_id, other.span_id),
+            parent_span_id: slot(self.parent_span_id, other.parent_span_id),
+            correlation_id: slot(self.correlation_id, other.correlation_id),
+            traceparent: self.traceparent.or(other.traceparent),
+        }
+    }
+}
+
 // === impl Enricher ===
 
 impl Enricher {
@@ -186,10 +206,11 @@ impl Enricher {
         options: ParseOptions,
         pairs: &mut Vec<Pair>,
     ) -> Level {
-        let mut stated = self.stated(shape, line);
+        let mut by_source = Stated::default();
         for pair in given.iter().filter(|pair| pair.origin == Origin::Given) {
-            self.note(&mut stated, &pair.name, Value::Text(pair.value.as_bytes()));
+            self.note(&mut by_source, &pair.name, Value::Text(pair.value.as_bytes()));
         }
+        let stated = by_source.or(self.stated(shape, line));
         self.add_ids(&stated, pairs);
         if options.keep_time
             && let Some(time) = stated.time.value()
@@ -199,10 +220,8 @@ impl Enricher {
         if !self.detect_level {
             return Level::Unset;
         }
-        match stated.level {
-            Some((_, level)) => level,
-            None => level_of_text(shape, line),
-        }
+        let level = options.level.or(stated.level.map(|(_, level)| level));
+        level.unwrap_or_else(|| level_of_text(shape, line))
     }
 
     fn add_ids(&self, stated: &Stated<'_>, pairs: &mut Vec<Pair>) {

@@ -54,7 +54,7 @@ fn of_number(name: &str, number: u32) -> Option<Level> {
 }
 
 /// The level of an OpenTelemetry severity number, `None` for 0 (unspecified) and what is none.
-const fn of_otel_number(number: u32) -> Option<Level> {
+pub(crate) const fn of_otel_number(number: u32) -> Option<Level> {
     Some(match number {
         1..=4 => Level::Trace,
         5..=8 => Level::Debug,

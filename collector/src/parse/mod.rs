@@ -12,4 +12,5 @@ mod tests;
 mod time;
 
 pub use enrich::{Enricher, Format, ParseOptions};
+pub(crate) use level::of_otel_number as level_of_otel_number;
 pub(crate) use names::MAX_FIELD_NAME_BYTES;

@@ -1,0 +1,122 @@
+//! Why a push is refused, and how each protocol says so: Loki in plain text, OTLP with a status message.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use store::config::{ByteSize, Period};
+use store::writer::StoreError;
+
+use super::{Format, wire};
+
+/// Senders that are asked to come back do so after this many seconds.
+const RETRY_AFTER_SECONDS: &str = "2";
+
+/// Why a push is refused. Nothing of it is stored.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PushError {
+    /// The request is wrong and will be wrong again.
+    #[error("{0}")]
+    Bad(String),
+    #[error("error at least one valid stream is required for ingestion")]
+    Empty,
+    #[error("content encoding `{0}` is not supported; send gzip, deflate, snappy or none")]
+    ContentEncoding(String),
+    #[error("content type `{0}` is not supported; send application/json or application/x-protobuf")]
+    MediaType(String),
+    #[error("the body is larger than {limit} as sent (setting ingest.push.max_body_bytes)")]
+    BodyTooLarge { limit: ByteSize },
+    #[error("the body is larger than {limit} decompressed (setting ingest.push.max_decoded_bytes)")]
+    DecodedTooLarge { limit: ByteSize },
+    #[error("more than {0} lines in one request (setting ingest.push.max_entries)")]
+    TooManyEntries(usize),
+    #[error("the body did not arrive within {}", Period(*.0))]
+    BodyLate(Duration),
+    #[error("{0} requests are being stored already (setting ingest.push.max_concurrent); try again")]
+    Busy(usize),
+    #[error("the same request is being stored already; try again for its result")]
+    InFlight,
+    #[error("cannot store: {0}")]
+    Store(#[from] StoreError),
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl PushError {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Bad(_) | Self::ContentEncoding(_) => StatusCode::BAD_REQUEST,
+            Self::Empty => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BodyTooLarge { .. } | Self::DecodedTooLarge { .. } | Self::TooManyEntries(_) => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
+            Self::BodyLate(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::InFlight | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    const fn can_be_retried(&self) -> bool {
+        matches!(self, Self::Busy(_) | Self::InFlight | Self::Store(_))
+    }
+}
+
+pub(super) type Answer = Result<(), PushError>;
+
+/// Status of the answer to a Loki push.
+pub(super) fn loki_status(answer: &Answer) -> StatusCode {
+    answer.as_ref().map_or_else(PushError::status, |()| StatusCode::NO_CONTENT)
+}
+
+/// Loki's answer: 204, or the reason in plain text.
+pub(super) fn loki_response(answer: Answer) -> Response {
+    let status = loki_status(&answer);
+    let Err(error) = answer else { return response(status, None, Body::empty(), false) };
+    response(status, Some("text/plain; charset=utf-8"), format!("{error}\n").into(), error.can_be_retried())
+}
+
+/// Status of the answer to an OTLP export.
+pub(super) fn otlp_status(answer: &Answer) -> StatusCode {
+    match answer {
+        // An export without records is valid there.
+        Ok(()) | Err(PushError::Empty) => StatusCode::OK,
+        Err(error) => error.status(),
+    }
+}
+
+/// OTLP's answer in the notation of the request: an empty `ExportLogsServiceResponse`, or a `google.rpc.Status`.
+pub(super) fn otlp_response(answer: Answer, format: Format) -> Response {
+    let status = otlp_status(&answer);
+    let (message, retry) = match answer {
+        Ok(()) | Err(PushError::Empty) => (None, false),
+        Err(error) => (Some(error.to_string()), error.can_be_retried()),
+    };
+    // Codes of gRPC: INVALID_ARGUMENT for what is wrong, UNAVAILABLE for what may be tried again.
+    let code = if retry { 14 } else { 3 };
+    let (content_type, body) = match (format, message) {
+        (Format::OtlpJson, None) => ("application/json", b"{}".to_vec()),
+        (Format::OtlpJson, Some(message)) => (
+            "application/json",
+            serde_json::json!({ "code": code, "message": message }).to_string().into_bytes(),
+        ),
+        (_, None) => ("application/x-protobuf", Vec::new()),
+        (_, Some(message)) => ("application/x-protobuf", wire::status_message(code, &message)),
+    };
+    response(status, Some(content_type), body.into(), retry)
+}
+
+fn response(status: StatusCode, content_type: Option<&'static str>, body: Body, retry: bool) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    if let Some(content_type) = content_type {
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    if retry {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    }
+    response
+}

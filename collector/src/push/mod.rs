@@ -1,0 +1,211 @@
+//! Lines pushed over HTTP: Loki's push API and OTLP logs.
+//!
+//! The invariant: a request is stored whole, in one batch, before it is answered with success; a request that
+//! is answered with anything else has stored nothing. Everything is checked first. A request that is sent
+//! again, byte for byte, after it was stored (its answer was lost) is answered with success and not stored twice.
+
+mod body;
+mod error;
+mod loki_json;
+mod loki_proto;
+mod metrics;
+mod otlp;
+mod otlp_json;
+mod otlp_proto;
+mod records;
+mod repeats;
+mod selector;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::routing::post;
+use bytes::Bytes;
+use store::{Batch, Writer};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+
+use crate::config::IngestConfig;
+use crate::parse::Enricher;
+use error::PushError;
+use metrics::Metrics;
+use records::{Builder, Decoded};
+use repeats::{Repeats, Reservation};
+
+/// How long a request waits for its turn before it is told to come back.
+const TURN_WAIT: Duration = Duration::from_secs(5);
+/// A body that is not here by then is given up: its sender would hold a turn for ever.
+const BODY_WAIT: Duration = Duration::from_secs(30);
+
+/// The routes `POST /loki/api/v1/push` and `POST /otlp/v1/logs`, storing into `writer`; their metrics go into `registry`.
+///
+/// # Errors
+/// When the metrics are registered already.
+pub fn router(
+    writer: Writer,
+    enricher: Arc<Enricher>,
+    config: &IngestConfig,
+    registry: &prometheus::Registry,
+) -> Result<Router, prometheus::Error> {
+    let push = Push {
+        writer,
+        builder: Arc::new(Builder::new(config.clone(), enricher)),
+        turns: Arc::new(Semaphore::new(config.push.max_concurrent)),
+        repeats: Repeats::default(),
+        metrics: Metrics::new(registry)?,
+        tasks: TaskTracker::new(),
+    };
+    Ok(Router::new()
+        .route("/loki/api/v1/push", post(loki))
+        .route("/otlp/v1/logs", post(otlp_logs))
+        .with_state(Arc::new(push)))
+}
+
+/// What the handlers share.
+struct Push {
+    writer: Writer,
+    builder: Arc<Builder>,
+    /// Requests being read, decoded and stored; [`PushConfig::max_concurrent`](crate::config::PushConfig) of them.
+    turns: Arc<Semaphore>,
+    repeats: Repeats,
+    metrics: Metrics,
+    /// Storing goes on when the client has hung up: whether its lines are stored must not hang on that.
+    tasks: TaskTracker,
+}
+
+/// What is sent, in which notation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    LokiJson,
+    LokiProtobuf,
+    OtlpJson,
+    OtlpProtobuf,
+}
+
+impl Format {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::LokiJson => "loki_json",
+            Self::LokiProtobuf => "loki_protobuf",
+            Self::OtlpJson => "otlp_json",
+            Self::OtlpProtobuf => "otlp_protobuf",
+        }
+    }
+
+    const fn is_loki(self) -> bool {
+        matches!(self, Self::LokiJson | Self::LokiProtobuf)
+    }
+
+    /// Whether the body is a snappy block without saying so: that is how Loki's protobuf travels.
+    const fn is_snappy(self) -> bool {
+        matches!(self, Self::LokiProtobuf)
+    }
+}
+
+async fn loki(State(push): State<Arc<Push>>, headers: HeaderMap, body: Body) -> Response {
+    // As Loki: what does not say JSON is protobuf.
+    let json = content_type(&headers).is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+    let format = if json { Format::LokiJson } else { Format::LokiProtobuf };
+    let answer = take(&push, format, &headers, body).await;
+    push.metrics.answered(format, error::loki_status(&answer));
+    error::loki_response(answer)
+}
+
+async fn otlp_logs(State(push): State<Arc<Push>>, headers: HeaderMap, body: Body) -> Response {
+    let kind = content_type(&headers).unwrap_or_default();
+    let format = match kind.to_ascii_lowercase().as_str() {
+        "application/x-protobuf" | "application/protobuf" => Format::OtlpProtobuf,
+        "application/json" => Format::OtlpJson,
+        _ => {
+            let answer = Err(PushError::MediaType(kind.to_owned()));
+            push.metrics.answered(Format::OtlpProtobuf, error::otlp_status(&answer));
+            return error::otlp_response(answer, Format::OtlpProtobuf);
+        }
+    };
+    let answer = take(&push, format, &headers, body).await;
+    push.metrics.answered(format, error::otlp_status(&answer));
+    error::otlp_response(answer, format)
+}
+
+/// The media type without its parameters.
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(axum::http::header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or_default().trim())
+}
+
+/// Reads, checks and stores a request.
+async fn take(push: &Arc<Push>, format: Format, headers: &HeaderMap, body: Body) -> Result<(), PushError> {
+    let turn = turn(push).await?;
+    let encoding = body::Encoding::of(headers)?;
+    let limits = &push.builder.config().push;
+    let read = body::read(body, limits.max_body_bytes);
+    let body = tokio::time::timeout(BODY_WAIT, read).await.map_err(|_| PushError::BodyLate(BODY_WAIT))??;
+    push.metrics.read(format, body.len());
+    let Some(reservation) = push.repeats.reserve(format.name(), &body)? else { return Ok(()) };
+    let shared = Arc::clone(push);
+    let storing =
+        push.tasks.spawn(async move { shared.store(format, encoding, body, reservation, turn).await });
+    storing.await.map_err(|e| PushError::Internal(e.to_string()))?
+}
+
+async fn turn(push: &Push) -> Result<OwnedSemaphorePermit, PushError> {
+    match tokio::time::timeout(TURN_WAIT, Arc::clone(&push.turns).acquire_owned()).await {
+        Ok(Ok(turn)) => Ok(turn),
+        Ok(Err(_)) | Err(_) => Err(PushError::Busy(push.builder.config().push.max_concurrent)),
+    }
+}
+
+// === impl Push ===
+
+impl Push {
+    async fn store(
+        &self,
+        format: Format,
+        encoding: body::Encoding,
+        body: Bytes,
+        reservation: Reservation,
+        _turn: OwnedSemaphorePermit,
+    ) -> Result<(), PushError> {
+        let builder = Arc::clone(&self.builder);
+        // Decoding takes milliseconds per megabyte: off the runtime.
+        let decoding = tokio::task::spawn_blocking(move || decode(&builder, format, encoding, body));
+        let Decoded { records, can_repeat } =
+            decoding.await.map_err(|e| PushError::Internal(e.to_string()))??;
+        let lines = records.len();
+        let cut = records.iter().filter(|r| r.pair(store::record::attribute::TRUNCATED).is_some()).count();
+        if lines > 0 {
+            self.writer.append(Batch { records, ..Batch::default() }).await?;
+        }
+        if can_repeat {
+            reservation.stored();
+        }
+        self.metrics.stored(format, lines, cut);
+        Ok(())
+    }
+}
+
+fn decode(
+    builder: &Builder,
+    format: Format,
+    encoding: body::Encoding,
+    body: Bytes,
+) -> Result<Decoded, PushError> {
+    let limit = builder.config().push.max_decoded_bytes;
+    let body = body::decompress(body, encoding, format.is_snappy(), limit)?;
+    let mut request = builder.request(format.is_loki());
+    match format {
+        Format::LokiJson => loki_json::decode(&body, &mut request)?,
+        Format::LokiProtobuf => loki_proto::decode(&body, &mut request)?,
+        Format::OtlpJson => otlp_json::decode(&body, &mut request)?,
+        Format::OtlpProtobuf => otlp_proto::decode(&body, &mut request)?,
+    }
+    request.finish()
+}
