@@ -30,6 +30,8 @@ pub struct Config {
     pub max_tails: usize,
     /// Whether range queries move their start and end to multiples of the step, as Grafana expects of Loki.
     pub align_step: bool,
+    /// Limits of LogQL queries.
+    pub loki: crate::loki::config::Config,
 }
 
 impl Default for Config {
@@ -44,7 +46,8 @@ impl Default for Config {
             max_series_points: 11_000,
             tail_buffer: 4_096,
             max_tails: 64,
-            align_step: false,
+            align_step: true,
+            loki: crate::loki::config::Config::default(),
         }
     }
 }
@@ -71,6 +74,7 @@ impl Config {
                 "`0s` would end every query at once; give at least `1ms`".to_owned(),
             ));
         }
+        wrong.extend(self.loki.validate().into_iter().map(|(name, why)| (format!("loki.{name}"), why)));
         wrong
     }
 

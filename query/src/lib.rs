@@ -9,6 +9,7 @@ pub mod filter;
 pub mod hit;
 pub mod http;
 pub mod logql;
+pub mod loki;
 pub mod plan;
 pub mod search;
 pub mod time;

@@ -54,6 +54,9 @@ pub fn router(state: AppState) -> Router {
     for (path, handler) in routes() {
         router = router.route(path, handler.fallback(wrong_method));
     }
+    for (path, handler) in crate::loki::routes() {
+        router = router.route(path, handler);
+    }
     router
         .fallback(unknown_path)
         .layer(CompressionLayer::new().gzip(true))

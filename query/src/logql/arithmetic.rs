@@ -4,7 +4,7 @@ use super::ast::{BinaryOp, CompareOp};
 
 /// Whether the comparison holds.
 #[must_use]
-pub(crate) fn compare<T: PartialOrd>(op: CompareOp, left: T, right: T) -> bool {
+pub(crate) fn compare<T: PartialOrd + Copy>(op: CompareOp, left: T, right: T) -> bool {
     match op {
         CompareOp::Equal => left == right,
         CompareOp::NotEqual => left != right,

@@ -232,8 +232,7 @@ impl LineLabels {
     pub(crate) fn set_error(&mut self, error: &'static str, details: impl std::fmt::Display) {
         self.error = Some(error);
         self.error_details.clear();
-        // Writing into a `String` cannot fail.
-        let _ = std::fmt::Write::write_fmt(&mut self.error_details, format_args!("{details}"));
+        self.error_details.push_str(&details.to_string());
     }
 
     pub(crate) const fn error(&self) -> Option<&'static str> {

@@ -7,6 +7,7 @@
 pub(crate) mod arithmetic;
 pub mod ast;
 pub mod eval;
+pub(crate) mod fields;
 mod ip;
 pub mod label_set;
 mod lexer;
@@ -18,7 +19,7 @@ mod pattern;
 mod pipeline;
 mod print;
 mod regex;
-mod select;
+pub(crate) mod select;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,7 @@ mod yardstick;
 use std::fmt;
 
 use lexer::Position;
-pub use parser::parse;
+pub use parser::{parse, parse_matchers};
 
 /// Why a query is not LogQL, in Loki's words where clients know them.
 #[derive(Clone, Debug, PartialEq, Eq)]

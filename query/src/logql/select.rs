@@ -69,10 +69,6 @@ impl StreamSelection {
     pub(crate) const fn requirements(&self) -> &Requirements {
         &self.requirements
     }
-
-    pub(crate) const fn plan(&self) -> &Plan {
-        &self.plan
-    }
 }
 
 /// The rows of a block worth running the pipeline on, ascending.
@@ -104,8 +100,7 @@ impl Rows {
     fn with_label(self, block: &Block, label: &LabelText) -> Result<Self, BlockError> {
         let lines = block.lines()?;
         let pairs = block.pairs_named(&label.name)?;
-        let mut pieces =
-            label.pieces.iter().map(|piece| memchr::memmem::Finder::new(piece)).collect::<Vec<_>>();
+        let mut pieces = label.pieces.iter().map(memchr::memmem::Finder::new).collect::<Vec<_>>();
         pieces.sort_by_key(|piece| std::cmp::Reverse(piece.needle().len()));
         let holds = |row: &usize, pieces: &[memchr::memmem::Finder<'_>]| {
             let line = lines.get(*row);

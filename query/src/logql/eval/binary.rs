@@ -158,11 +158,14 @@ fn match_series(binary: &Binary, left: &Matrix, right: &Matrix) -> Result<Matrix
     results.into_matrix(cardinality)
 }
 
+/// What each matched step gave.
+type Outcomes = Vec<(u32, Option<f64>)>;
+
 /// Results by label set. A step without a value is one that matched and was dropped by a comparison.
 #[derive(Default)]
 struct Results {
     index: HashMap<LabelSet, usize>,
-    series: Vec<(LabelSet, Vec<(u32, Option<f64>)>)>,
+    series: Vec<(LabelSet, Outcomes)>,
 }
 
 impl Results {

@@ -75,9 +75,16 @@ impl<'a> Plan<'a> {
 
     /// Whether the lines are only counted, whatever is in them.
     fn counts_lines(&self) -> bool {
-        self.pipeline.is_empty()
-            && self.range.unwrap.is_none()
-            && matches!(self.range.op, RangeOp::CountOverTime | RangeOp::Rate | RangeOp::AbsentOverTime)
+        self.takes_all_lines() && !self.sums_bytes()
+    }
+
+    /// Whether every line is a sample, whatever is in it.
+    fn takes_all_lines(&self) -> bool {
+        self.pipeline.is_empty() && self.range.unwrap.is_none()
+    }
+
+    const fn sums_bytes(&self) -> bool {
+        matches!(self.range.op, RangeOp::BytesOverTime | RangeOp::BytesRate)
     }
 
     /// Whether all lines of a stream belong to one series.
@@ -183,7 +190,7 @@ impl Sampler<'_> {
     /// Adds a block that lies within one pane by its counts; false when they are not enough.
     fn add_counts(&self, sums: &mut Sums, block: &BlockRef) -> Result<bool, FoldError> {
         let span = self.windows.span();
-        if !self.plan.counts_lines() || !lies_within(block, span) {
+        if !self.plan.takes_all_lines() || !lies_within(block, span) {
             return Ok(false);
         }
         let pane = self.windows.pane(block.min_ns());
@@ -195,11 +202,18 @@ impl Sampler<'_> {
         let in_stream = |name: &String| block.labels().get(name).is_some();
         let by_level = names.iter().any(|name| name == DETECTED_LEVEL && !in_stream(name));
         if !names.iter().all(|name| in_stream(name) || name == DETECTED_LEVEL)
-            || (by_level && counts[Level::Unset as usize] > 0)
+            || (by_level && (counts[Level::Unset as usize] > 0 || self.plan.sums_bytes()))
         {
             return Ok(false);
         }
         let mut scratch = Scratch::default();
+        if self.plan.sums_bytes() {
+            scratch.begin(block.labels(), Level::Unset, std::iter::empty(), |_| false);
+            let place = self.place(sums, &scratch)?;
+            #[expect(clippy::cast_precision_loss, reason = "no block has 2^53 bytes")]
+            sums.series[place].1.add(self.plan.kind, pane, block.min_ns(), block.line_bytes() as f64);
+            return Ok(true);
+        }
         for (level, count) in Level::ALL.into_iter().zip(counts) {
             if count > 0 {
                 scratch.begin(block.labels(), level, std::iter::empty(), |_| false);

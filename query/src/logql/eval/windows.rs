@@ -64,7 +64,8 @@ impl Windows {
     }
 
     /// How many panes there are.
-    pub(super) fn panes(&self) -> usize {
+    #[cfg(test)]
+    fn panes(&self) -> usize {
         usize::try_from(2 * self.count).unwrap_or(usize::MAX)
     }
 

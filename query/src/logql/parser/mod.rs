@@ -7,7 +7,7 @@ mod metric;
 mod validate;
 
 use super::ParseError;
-use super::ast::{Expr, LogExpr, MetricExpr};
+use super::ast::{Expr, LogExpr, Matcher, MetricExpr};
 use super::lexer::{Position, Token, tokenize};
 
 /// Deepest nesting of parentheses and operators: a guard of the stack against hostile queries.
@@ -26,6 +26,23 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
     let expr = expr.into_expr();
     validate::check(&expr)?;
     Ok(expr)
+}
+
+/// Reads the matchers of a selector, which may be empty; a pipeline after it is checked and left out.
+///
+/// # Errors
+/// When it is no selector, or holds an invalid regular expression.
+pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, ParseError> {
+    let mut parser = Parser { tokens: tokenize(text)?, at: 0, depth: 0 };
+    let matchers = parser.selector()?;
+    parser.stages()?;
+    if *parser.peek() != Token::End {
+        return Err(parser.unexpected());
+    }
+    for matcher in &matchers {
+        validate::check_matcher(matcher)?;
+    }
+    Ok(matchers)
 }
 
 struct Parser {
@@ -56,12 +73,6 @@ impl Parser {
 
     fn peek_at(&self, ahead: usize) -> &Token {
         self.tokens.get(self.at + ahead).map_or(&Token::End, |(token, _)| token)
-    }
-
-    fn advance(&mut self) -> Token {
-        let token = self.peek().clone();
-        self.at += 1;
-        token
     }
 
     fn position(&self) -> Position {

@@ -36,6 +36,11 @@ fn check_metric(metric: &MetricExpr) -> Result<(), ParseError> {
     }
 }
 
+/// Whether its expression compiles.
+pub(super) fn check_matcher(matcher: &Matcher) -> Result<(), ParseError> {
+    LabelTest::of_matcher(matcher).map(|_| ()).map_err(ParseError::new)
+}
+
 /// At least one matcher must rule out the empty value, or the query would read everything.
 fn check_log(log: &LogExpr) -> Result<(), ParseError> {
     let mut selective = false;

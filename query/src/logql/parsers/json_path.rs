@@ -66,14 +66,6 @@ impl JsonPath {
         }
         found
     }
-
-    /// The last key, when the path is keys only: what a line with this field must hold.
-    pub(crate) fn last_key(&self) -> Option<&str> {
-        match self.0.last() {
-            Some(Step::Key(key)) => Some(key),
-            _ => None,
-        }
-    }
 }
 
 fn find_key<'a>(scanner: &mut Scanner<'a>, wanted: &str) -> Option<Value<'a>> {

@@ -20,9 +20,9 @@ pub(super) struct At {
 pub(super) enum Node {
     Text(String),
     Action(Pipeline),
-    If { condition: Pipeline, then: Vec<Node>, otherwise: Vec<Node> },
-    With { value: Pipeline, then: Vec<Node>, otherwise: Vec<Node> },
-    Range { over: Pipeline, body: Vec<Node>, otherwise: Vec<Node> },
+    If { condition: Pipeline, then: Vec<Self>, otherwise: Vec<Self> },
+    With { value: Pipeline, then: Vec<Self>, otherwise: Vec<Self> },
+    Range { over: Pipeline, body: Vec<Self>, otherwise: Vec<Self> },
     Break,
     Continue,
 }
@@ -332,7 +332,7 @@ impl Parser {
         self.loops += usize::from(keyword == "range");
         let (then, end) = self.block()?;
         self.loops -= usize::from(keyword == "range");
-        let otherwise = self.otherwise(end)?;
+        let otherwise = self.otherwise(end.as_deref())?;
         self.scope.truncate(outer);
         Ok(match keyword {
             "if" => Node::If { condition: value, then, otherwise },
@@ -341,8 +341,8 @@ impl Parser {
         })
     }
 
-    fn otherwise(&mut self, end: Option<String>) -> Result<Vec<Node>, String> {
-        match end.as_deref() {
+    fn otherwise(&mut self, end: Option<&str>) -> Result<Vec<Node>, String> {
+        match end {
             Some("end") => Ok(Vec::new()),
             Some("else") => match self.block()? {
                 (nodes, Some(end)) if end == "end" => Ok(nodes),

@@ -195,7 +195,7 @@ pub(super) fn base64_decode(encoded: &str) -> String {
             out.push(u8::try_from(group >> bits & 0xff).unwrap_or(0));
         }
     }
-    if encoded.len() % 4 != 0 {
+    if !encoded.len().is_multiple_of(4) {
         return format!("illegal base64 data at input byte {}", encoded.len());
     }
     String::from_utf8_lossy(&out).into_owned()
