@@ -52,6 +52,7 @@ pub(crate) struct Collector {
     runs_incomplete: bool,
     folded: Vec<u8>,
     filters: FilterBuilder,
+    recent: Recent,
 }
 
 impl Collector {
@@ -64,6 +65,7 @@ impl Collector {
         self.ids.clear();
         self.long = LongIds::default();
         (self.runs, self.runs_incomplete) = (0, false);
+        self.recent.clear();
 
         // No token extends across the separator.
         self.add(block.lines()?.bytes());
@@ -80,6 +82,12 @@ impl Collector {
 
     fn add(&mut self, text: &[u8]) {
         token::for_each(text, |token| {
+            if let Some(middle) = token::uuid_middle(text, token) {
+                self.ids.insert(token::id_key(&middle.to_ascii_lowercase()));
+            }
+            if token.short(text).is_some_and(|short| self.recent.has_seen(short)) {
+                return;
+            }
             token.fold_into(text, &mut self.folded);
             let key = token::id_key(&self.folded);
             if token.class == Class::Word {
@@ -92,9 +100,6 @@ impl Collector {
             }
             if self.folded.len() > self.long.others {
                 self.long.insert(&self.folded);
-            }
-            if let Some(middle) = token::uuid_middle(text, token) {
-                self.ids.insert(token::id_key(&middle.to_ascii_lowercase()));
             }
         });
     }
@@ -112,6 +117,28 @@ impl Collector {
                 *runs += 1;
             }
         });
+    }
+}
+
+/// Tokens seen not long ago, by their bytes: four of five tokens of a log need no more than this.
+#[derive(Debug, Default)]
+struct Recent(Vec<u128>);
+
+impl Recent {
+    /// 64 KiB of tokens: stays in the second-level cache.
+    const SLOTS: usize = 4096;
+
+    fn clear(&mut self) {
+        self.0.clear();
+        self.0.resize(Self::SLOTS, 0);
+    }
+
+    #[inline]
+    fn has_seen(&mut self, short: u128) -> bool {
+        let mixed =
+            (short as u64 ^ ((short >> 64) as u64).rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let slot = &mut self.0[(mixed >> 52) as usize];
+        std::mem::replace(slot, short) == short
     }
 }
 

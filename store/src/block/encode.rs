@@ -194,7 +194,7 @@ fn encode_values(values: &Values, records: usize) -> (u8, Vec<u8>) {
     let first_len = present().next().map_or(0, str::len);
     let one_length = present().all(|v| v.len() == first_len);
 
-    let mut out = vec![u8::from(absent) * SOME_ABSENT | u8::from(one_length) * ONE_LENGTH];
+    let mut out = vec![(u8::from(absent) * SOME_ABSENT) | (u8::from(one_length) * ONE_LENGTH)];
     if absent {
         let mut bits = vec![0_u8; records.div_ceil(8)];
         for (i, _) in values_of().enumerate().filter(|(_, value)| value.is_some()) {

@@ -26,7 +26,6 @@ pub(crate) use filters::FilterCache;
 use footer::{Footer, PREAMBLE_LEN, Preamble, TRAILER_LEN, Trailer};
 pub(crate) use write::{AddError, PartWriter, WrittenPart};
 
-use crate::TimeRange;
 use crate::block::{
     self, Block, BlockError, BlockMeta, FORMAT, Header, HeaderError, Input, Malformed, Stored,
 };
@@ -62,7 +61,6 @@ struct Place {
 pub(crate) struct Part {
     file: Arc<PartFile>,
     id: PartId,
-    window: TimeRange,
     blocks: Vec<BlockMeta>,
     places: Vec<Place>,
     pieces: Vec<filters::Piece>,
@@ -105,7 +103,7 @@ impl Part {
         };
         let Footer { blocks, places } = footer;
         let pieces = filters::pieces(&places);
-        Ok(Self { file, id: preamble.id, window: preamble.window, blocks, places, pieces, salvaged })
+        Ok(Self { file, id: preamble.id, blocks, places, pieces, salvaged })
     }
 
     fn read_footer(file: &Arc<PartFile>) -> Result<Footer, BlockError> {
@@ -124,18 +122,8 @@ impl Part {
         self.id
     }
 
-    /// Time window all records belong to.
-    pub(crate) const fn window(&self) -> TimeRange {
-        self.window
-    }
-
     pub(crate) fn path(&self) -> &Path {
         self.file.path()
-    }
-
-    /// Bytes of the file.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.file.len()
     }
 
     /// The blocks, by number.

@@ -95,7 +95,7 @@ impl Cut {
     fn from(&self, records: &[&Record]) -> Text {
         let record = records[self.record.index(records.len())];
         let text = match record.pairs.first() {
-            Some(pair) if self.len % 2 == 0 => pair.value.as_bytes(),
+            Some(pair) if self.len.is_multiple_of(2) => pair.value.as_bytes(),
             _ => &record.line,
         };
         let start = self.start.index(text.len() + 1);
