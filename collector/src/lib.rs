@@ -8,14 +8,16 @@ pub mod cgroup;
 pub mod config;
 pub mod docker;
 pub mod exposition;
+pub mod ingest;
 pub mod lifecycle;
 pub mod log_metrics;
 pub mod multiline;
 pub mod observer;
 pub mod parse;
 pub mod push;
+mod service;
 pub mod stats;
 
 pub use config::{CollectConfig, IngestConfig};
 pub use multiline::{Joined, Joiner, RawLine};
-pub use parse::{Enricher, Format, ParseOptions};
+pub use parse::{Enricher, Format, LineTime, ParseOptions};

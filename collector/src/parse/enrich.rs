@@ -23,8 +23,8 @@ const MAX_TIME_BYTES: usize = 64;
 pub struct ParseOptions {
     /// The lines' format.
     pub format: Format,
-    /// Whether the line's own time is kept as [`attribute::LOGGED_AT`]; a source that makes it the record's time says no.
-    pub keep_time: bool,
+    /// What becomes of the line's own time.
+    pub line_time: LineTime,
     /// The level that the source itself states: the line is not asked then.
     pub level: Option<Level>,
 }
@@ -32,8 +32,18 @@ pub struct ParseOptions {
 impl Default for ParseOptions {
     /// Find the format out, keep the line's time.
     fn default() -> Self {
-        Self { format: Format::Auto, keep_time: true, level: None }
+        Self { format: Format::Auto, line_time: LineTime::Keep, level: None }
     }
+}
+
+/// What becomes of the time that a line states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LineTime {
+    /// It is kept as [`attribute::LOGGED_AT`]: the source's own time is the record's.
+    #[default]
+    Keep,
+    /// It is the record's time, where there is one that can be read.
+    Use,
 }
 
 /// The format of a source's lines (label `binnacle.parse`).
@@ -166,23 +176,29 @@ impl Enricher {
     ) -> Record {
         let mut pairs = Vec::with_capacity(base_pairs.len() + 4);
         pairs.extend_from_slice(base_pairs);
-        let level = match options.format {
-            Format::None => Level::Unset,
-            Format::Auto => self.read(Shape::detect(&line.line), &line.line, base_pairs, options, &mut pairs),
-            Format::Json => self.read(Shape::Json, &line.line, base_pairs, options, &mut pairs),
-            Format::Logfmt => self.read(Shape::Logfmt, &line.line, base_pairs, options, &mut pairs),
+        let shape = match options.format {
+            Format::None => None,
+            Format::Auto => Some(Shape::detect(&line.line)),
+            Format::Json => Some(Shape::Json),
+            Format::Logfmt => Some(Shape::Logfmt),
         };
+        let (mut level, mut timestamp_ns) = (Level::Unset, line.timestamp_ns);
+        if let Some(shape) = shape {
+            let stated = self.by_source(base_pairs).or(self.stated(shape, &line.line));
+            self.add_ids(&stated, &mut pairs);
+            match (options.line_time, stated.time.value()) {
+                (LineTime::Keep, Some(time)) => add(&mut pairs, &self.attributes.logged_at, time),
+                (LineTime::Use, Some(time)) => {
+                    timestamp_ns = time::parse(time.as_bytes()).unwrap_or(timestamp_ns)
+                }
+                (_, None) => {}
+            }
+            level = self.level(&stated, shape, &line.line, options.level);
+        }
         if let Some(bytes) = line.truncated_from {
             add(&mut pairs, &self.attributes.truncated, &bytes.to_string());
         }
-        Record { timestamp_ns: line.timestamp_ns, labels: Arc::clone(labels), line: line.line, level, pairs }
-    }
-
-    /// The time a line states, nanoseconds since the epoch: its time field, else the time it begins with.
-    #[must_use]
-    pub fn time_of(&self, line: &[u8]) -> Option<i64> {
-        let shape = Shape::detect(line);
-        self.stated(shape, line).time.value().and_then(|text| time::parse(text.as_bytes()))
+        Record { timestamp_ns, labels: Arc::clone(labels), line: line.line, level, pairs }
     }
 
     /// The level that a label or a pair of structured metadata states; `None` for names that mean something else.
@@ -198,29 +214,19 @@ impl Enricher {
         self.detect_level
     }
 
-    fn read(
-        &self,
-        shape: Shape,
-        line: &[u8],
-        given: &[Pair],
-        options: ParseOptions,
-        pairs: &mut Vec<Pair>,
-    ) -> Level {
-        let mut by_source = Stated::default();
-        for pair in given.iter().filter(|pair| pair.origin == Origin::Given) {
-            self.note(&mut by_source, &pair.name, Value::Text(pair.value.as_bytes()));
+    fn by_source<'a>(&self, pairs: &'a [Pair]) -> Stated<'a> {
+        let mut stated = Stated::default();
+        for pair in pairs.iter().filter(|pair| pair.origin == Origin::Given) {
+            self.note(&mut stated, &pair.name, Value::Text(pair.value.as_bytes()));
         }
-        let stated = by_source.or(self.stated(shape, line));
-        self.add_ids(&stated, pairs);
-        if options.keep_time
-            && let Some(time) = stated.time.value()
-        {
-            add(pairs, &self.attributes.logged_at, time);
-        }
+        stated
+    }
+
+    fn level(&self, stated: &Stated<'_>, shape: Shape, line: &[u8], by_source: Option<Level>) -> Level {
         if !self.detect_level {
             return Level::Unset;
         }
-        let level = options.level.or(stated.level.map(|(_, level)| level));
+        let level = by_source.or(stated.level.map(|(_, level)| level));
         level.unwrap_or_else(|| level_of_text(shape, line))
     }
 

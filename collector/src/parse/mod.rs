@@ -11,6 +11,6 @@ mod names;
 mod tests;
 mod time;
 
-pub use enrich::{Enricher, Format, ParseOptions};
+pub use enrich::{Enricher, Format, LineTime, ParseOptions};
 pub(crate) use level::of_otel_number as level_of_otel_number;
 pub(crate) use names::MAX_FIELD_NAME_BYTES;

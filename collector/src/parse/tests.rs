@@ -110,14 +110,19 @@ fn the_time_of_the_line_is_kept_as_logged() {
         ("ready", None),
     ] {
         assert_eq!(record(line).pair(attribute::LOGGED_AT), time, "{line}");
-        let without = ParseOptions { keep_time: false, ..ParseOptions::default() };
-        let bare = record_of(&IngestConfig::default(), line.as_bytes(), &[], without);
-        assert_eq!(bare.pair(attribute::LOGGED_AT), None);
+        let used = ParseOptions { line_time: LineTime::Use, ..ParseOptions::default() };
+        let bare = record_of(&IngestConfig::default(), line.as_bytes(), &[], used);
+        assert_eq!(
+            (bare.pair(attribute::LOGGED_AT), bare.timestamp_ns == 7),
+            (None, time.is_none()),
+            "{line}"
+        );
     }
-    let enricher = Enricher::new(&IngestConfig::default());
-    assert_eq!(enricher.time_of(br#"{"time":"2024-01-01T10:00:00Z"}"#), Some(1_704_103_200_000_000_000));
-    assert_eq!(enricher.time_of(b"2024-01-01T10:00:00Z x"), Some(1_704_103_200_000_000_000));
-    assert_eq!(enricher.time_of(br#"{"time":"soon"}"#), None);
+    let used = ParseOptions { line_time: LineTime::Use, ..ParseOptions::default() };
+    let time_of = |line: &[u8]| record_of(&IngestConfig::default(), line, &[], used).timestamp_ns;
+    assert_eq!(time_of(br#"{"time":"2024-01-01T10:00:00Z"}"#), 1_704_103_200_000_000_000);
+    assert_eq!(time_of(b"2024-01-01T10:00:00Z x"), 1_704_103_200_000_000_000);
+    assert_eq!(time_of(br#"{"time":"soon"}"#), 7);
 }
 
 #[test]

@@ -9,11 +9,8 @@ use super::error::PushError;
 use crate::config::IngestConfig;
 use crate::multiline::RawLine;
 use crate::parse::{Enricher, ParseOptions};
+use crate::service;
 
-/// The label that names a stream's service.
-const SERVICE_NAME: &str = "service_name";
-/// Its value where nothing names a service, as in Loki.
-const UNKNOWN_SERVICE: &str = "unknown_service";
 /// The level as senders state it after detecting it themselves.
 const DETECTED_LEVEL: &str = "detected_level";
 
@@ -113,11 +110,7 @@ impl Request<'_> {
                 return Err(bad(format!("the label `{name}` stands twice in a stream")));
             }
         }
-        let named = labels.iter().any(|(name, _)| name == SERVICE_NAME);
-        if self.builder.config.discover_service_name && !named {
-            let service = self.service_of(&labels);
-            labels.push((SERVICE_NAME.to_owned(), service));
-        }
+        service::discover(&self.builder.config, &mut labels);
         let level = labels.iter().find_map(|(name, value)| self.builder.enricher.level_of(name, value));
         let labels = Arc::new(Labels::new(labels));
         self.stream = Some(Stream { labels, level, same_time_from: self.records.len() });
@@ -205,12 +198,6 @@ impl Request<'_> {
             return RawLine { timestamp_ns, line, truncated_from: None };
         }
         RawLine { timestamp_ns, truncated_from: Some(line.len() as u64), line: line.slice(..most) }
-    }
-
-    fn service_of(&self, labels: &[(String, String)]) -> String {
-        let names = &self.builder.config.service_name_labels;
-        let value = |wanted: &String| labels.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
-        names.iter().find_map(value).cloned().unwrap_or_else(|| UNKNOWN_SERVICE.to_owned())
     }
 
     fn check_label(&self, name: &str, value: &str) -> Result<(), PushError> {

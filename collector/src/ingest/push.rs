@@ -1,0 +1,175 @@
+//! Lines to a running server by Loki's push API.
+//!
+//! A request whose answer is lost is sent again with the same bytes: the server stores them once.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Request, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use store::{Labels, Record};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use super::{Batches, Clock, IngestError, Options, Progress, Summary};
+use crate::config::IngestConfig;
+
+/// Waits between attempts; after the last the ingest ends. About a minute in all: a restart of the server.
+const BACK_OFF: [Duration; 8] = [
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+    Duration::from_secs(6),
+    Duration::from_secs(10),
+    Duration::from_secs(15),
+    Duration::from_secs(30),
+];
+/// An answer takes no longer: storing a batch takes milliseconds.
+const ANSWER_WAIT: Duration = Duration::from_secs(60);
+/// Of an error's text so much is shown.
+const MAX_ANSWER_BYTES: usize = 4096;
+/// Requests read ahead of the one being sent; the reader waits when they are ready.
+const READ_AHEAD: usize = 1;
+
+/// Where lines are pushed to.
+#[derive(Clone, Debug)]
+pub struct PushTarget {
+    uri: Uri,
+    authority: String,
+}
+
+/// A request ready to be sent, and what is done once it is answered.
+struct Ready {
+    body: Bytes,
+    progress: Progress,
+}
+
+impl std::str::FromStr for PushTarget {
+    type Err = IngestError;
+
+    /// Reads the URL of a server, `http://127.0.0.1:3100`; the path of the push API is added.
+    fn from_str(url: &str) -> Result<Self, IngestError> {
+        let wrong = |reason: &str| IngestError::Url { url: url.to_owned(), reason: reason.to_owned() };
+        let full = format!("{}/loki/api/v1/push", url.trim_end_matches('/'));
+        let uri: Uri = full.parse().map_err(|e| wrong(&format!("{e}")))?;
+        if uri.scheme_str() != Some("http") {
+            return Err(wrong("only http:// is spoken; put a proxy in front for TLS"));
+        }
+        let host = uri.host().ok_or_else(|| wrong("it names no host"))?;
+        let authority = format!("{host}:{}", uri.port_u16().unwrap_or(80));
+        Ok(Self { uri, authority })
+    }
+}
+
+/// Pushes the lines of `input` to `target`; `progress` is called after each answered request.
+///
+/// # Errors
+/// When the input cannot be read, or the server refuses or stays away; what `progress` reported is stored.
+pub async fn to_url(
+    input: impl Read + Send + 'static,
+    target: &PushTarget,
+    config: &IngestConfig,
+    options: &Options,
+    mut progress: impl FnMut(Progress),
+) -> Result<Summary, IngestError> {
+    let clock = Clock::start();
+    let mut batches = Batches::new(input, config, options);
+    let (sender, mut ready) = mpsc::channel::<Ready>(READ_AHEAD);
+    let reading = tokio::task::spawn_blocking(move || {
+        while let Some(records) = batches.next()? {
+            let body = request_body(&records, &mut batches.summary);
+            let progress = batches.progress();
+            if sender.blocking_send(Ready { body, progress }).is_err() {
+                break; // the other end has failed and says why
+            }
+        }
+        Ok::<Summary, IngestError>(batches.summary)
+    });
+    while let Some(request) = ready.recv().await {
+        send(target, &request.body).await?;
+        progress(request.progress);
+    }
+    let summary = reading.await.map_err(|e| std::io::Error::other(e.to_string()))??;
+    Ok(clock.end(summary))
+}
+
+/// Loki's JSON, streams in the order of their labels, lines in the order of the input.
+fn request_body(records: &[Record], summary: &mut Summary) -> Bytes {
+    let mut streams: BTreeMap<&Labels, Vec<[String; 2]>> = BTreeMap::new();
+    for record in records {
+        let line = String::from_utf8_lossy(&record.line);
+        summary.altered_lines += u64::from(matches!(line, std::borrow::Cow::Owned(_)));
+        let entry = [record.timestamp_ns.to_string(), line.into_owned()];
+        streams.entry(&record.labels).or_default().push(entry);
+    }
+    let streams: Vec<serde_json::Value> = streams
+        .into_iter()
+        .map(|(labels, values)| {
+            let labels: BTreeMap<&str, &str> = labels.iter().collect();
+            serde_json::json!({ "stream": labels, "values": values })
+        })
+        .collect();
+    serde_json::json!({ "streams": streams }).to_string().into()
+}
+
+/// Sends a request until it is answered, as often as [`BACK_OFF`] says.
+async fn send(target: &PushTarget, body: &Bytes) -> Result<(), IngestError> {
+    let refused = |reason| IngestError::Refused { url: target.uri.to_string(), reason };
+    let mut waits = BACK_OFF.into_iter();
+    loop {
+        let attempt = tokio::time::timeout(ANSWER_WAIT, attempt(target, body)).await;
+        let reason = match attempt.unwrap_or_else(|_| Err("no answer".to_owned())) {
+            Ok((status, _)) if status.is_success() => return Ok(()),
+            Ok((status, text)) => {
+                let reason = format!("{status}: {}", text.trim());
+                let later = status.is_server_error()
+                    || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
+                if !later {
+                    return Err(refused(reason));
+                }
+                reason
+            }
+            Err(reason) => reason,
+        };
+        let Some(wait) = waits.next() else { return Err(refused(reason)) };
+        tracing::warn!(url = %target.uri, %reason, ?wait, "push failed, trying again");
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// One request on a connection of its own.
+async fn attempt(target: &PushTarget, body: &Bytes) -> Result<(StatusCode, String), String> {
+    let stream = TcpStream::connect(&target.authority).await.map_err(|e| e.to_string())?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
+    let path = target.uri.path_and_query().map_or("/", |path| path.as_str());
+    let request = Request::post(path)
+        .header(HOST, &target.authority)
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::new(body.clone()))
+        .map_err(|e| e.to_string())?;
+    let exchange = async {
+        let answer = sender.send_request(request).await.map_err(|e| e.to_string())?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let text =
+            body.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned()).unwrap_or_default();
+        Ok((status, text))
+    };
+    // The connection is driven here rather than by a task: when this future goes, it goes too.
+    tokio::pin!(connection, exchange);
+    tokio::select! {
+        biased;
+        answer = &mut exchange => answer,
+        end = &mut connection => match end {
+            // The connection may end right after the answer came.
+            Ok(()) => exchange.await,
+            Err(error) => Err(error.to_string()),
+        },
+    }
+}
