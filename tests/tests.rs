@@ -5,7 +5,16 @@
 //! run `./test`, which sees to it. Every test starts an engine of its own and ends it (`harness/engine.rs`).
 
 #![expect(clippy::unwrap_used, reason = "a step that fails here fails the test")]
+#![expect(clippy::print_stdout, reason = "measured figures belong to a test's output")]
 
 mod harness;
 
+mod cli;
 mod emitter_is_sound;
+mod engine_failures;
+mod exclusion;
+mod lifetimes;
+mod line_shapes;
+mod main_job;
+mod processes;
+mod rotation;

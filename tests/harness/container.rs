@@ -47,7 +47,9 @@ impl Spec {
 
     /// Starts the container in the background.
     pub(crate) fn start(self, engine: &Engine) -> Container<'_> {
-        let mut arguments: Vec<&str> = vec!["run", "--detach", "--network", "none", "--name", &self.name];
+        // The emitter ignores SIGTERM, as the first process of a container does.
+        let mut arguments: Vec<&str> = vec!["run", "--detach", "--network", "none", "--stop-timeout", "1"];
+        arguments.extend(["--name", &self.name]);
         arguments.extend(self.arguments.iter().map(String::as_str));
         arguments.push(IMAGE);
         let shell;
@@ -128,6 +130,15 @@ impl Container<'_> {
     /// When it has not within `limit`.
     pub(crate) fn wait_exited(&self, limit: Duration) {
         assert!(wait_for(limit, || !self.is_running()), "container `{}` does not end", self.name);
+    }
+
+    /// Waits until the engine holds `count` lines.
+    ///
+    /// # Panics
+    /// When it does not within `limit`.
+    pub(crate) fn wait_held(&self, count: usize, limit: Duration) {
+        let held = || self.held().values().map(Vec::len).sum::<usize>();
+        assert!(wait_for(limit, || held() >= count), "container `{}` wrote {} lines only", self.name, held());
     }
 }
 

@@ -74,7 +74,7 @@ impl Engine {
         engine
     }
 
-    /// Starts dockerd , again after it has ended.
+    /// Starts dockerd after [`Engine::signal`] or [`Engine::stop`] has ended it.
     pub(crate) fn start_again(&self, flags: &str) {
         self.command(&format!("start {flags}"));
         let answers = wait_for(PATIENCE, || self.ping());
@@ -85,6 +85,17 @@ impl Engine {
         );
     }
 
+    /// Sends dockerd a signal, for example `KILL`.
+    pub(crate) fn signal(&self, name: &str) {
+        self.command(&format!("signal {name}"));
+    }
+
+    /// Sends dockerd a signal and waits until it has ended.
+    pub(crate) fn end(&self, signal: &str) {
+        self.signal(signal);
+        self.command("wait");
+    }
+
     /// The address for `--docker-host`.
     pub(crate) fn host(&self) -> String {
         format!("unix://{}", self.socket().display())
@@ -92,6 +103,11 @@ impl Engine {
 
     pub(crate) fn socket(&self) -> PathBuf {
         self.dir.join("sock")
+    }
+
+    /// The engine's data root.
+    pub(crate) fn data_root(&self) -> PathBuf {
+        self.dir.join("data")
     }
 
     /// A docker command against this engine, for callers that want its output in parts.

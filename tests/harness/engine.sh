@@ -30,6 +30,9 @@ outside() {
 dockerd_pid=
 
 start() {
+  # Killed together with dockerd, and not yet reaped by this machine's init: dockerd would wait for it.
+  local containerd=$dir/exec/containerd/containerd.pid
+  if grep -qs '^State:.Z' "/proc/$(cat "$containerd" 2>/dev/null)/status"; then rm "$containerd"; fi
   # cgroupfs: the cgroups are then ours to name and to remove, with or without systemd.
   # shellcheck disable=SC2086 # flags are words
   dockerd --config-file "$dir/daemon.json" --data-root "$dir/data" --exec-root "$dir/exec" \
@@ -64,6 +67,7 @@ end() {
 }
 
 inside() {
+  exec 2>>"$dir/log"
   [ -z "$path_prefix" ] || PATH=$path_prefix:$PATH
   # dockerd would use a containerd that answers here, and shims leave their sockets here.
   mkdir -p /run/containerd && mount -t tmpfs tmpfs /run/containerd || exit 1
@@ -74,7 +78,7 @@ inside() {
     case $verb in
     start) start "$argument" ;;
     signal) kill "-$argument" "$dockerd_pid" 2>/dev/null ;;
-    wait) wait "$dockerd_pid" 2>/dev/null ;;
+    wait) wait "$dockerd_pid" ;;
     esac
     echo "$verb done"
   done

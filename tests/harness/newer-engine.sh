@@ -14,9 +14,13 @@ flock 9
 [ ! -e "$dir/complete" ] || exit 0
 
 # shellcheck disable=SC2016 # apt-get's own variables
-mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' |
-  awk '/\/debian\/? bookworm$/ { print $1; exit }')
-[ -n "$mirror" ] || { echo "no Debian mirror among apt's sources (run apt-get update first)" >&2; exit 1; }
+find_mirror() {
+  apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' |
+    awk '/\/debian\/? bookworm$/ { print $1; exit }'
+}
+mirror=$(find_mirror)
+[ -n "$mirror" ] || { apt-get -qq update && mirror=$(find_mirror); }
+[ -n "$mirror" ] || { echo "no Debian 12 mirror among this machine's apt sources" >&2; exit 1; }
 
 apt=$dir/apt
 mkdir -p "$apt"/{etc/preferences.d,state/lists/partial,cache/archives/partial}

@@ -1,0 +1,165 @@
+//! The command line's contract: exit codes, streams, what is touched, how mistakes are told.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use crate::harness::binnacle::{Server, binnacle};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Stores `lines` in the folder with `binnacle ingest`.
+fn ingest(folder: &Path, lines: &str, label: &str) -> Output {
+    let mut process = binnacle()
+        .args(["ingest", "-", "--label", label, "--data"])
+        .arg(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    process.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    process.wait_with_output().unwrap()
+}
+
+fn search(folder: &Path, arguments: &[&str]) -> Output {
+    binnacle().arg("search").args(arguments).arg("--data").arg(folder).output().unwrap()
+}
+
+#[test]
+fn help_and_version_touch_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let commands =
+        ["run", "collect", "serve", "search", "tail", "trace", "ingest", "labels", "stats", "check-config"];
+    let with_help = commands.iter().map(|c| vec![*c, "--help"]);
+    for arguments in with_help.chain([
+        vec!["--help"],
+        vec!["--version"],
+        vec!["check-config"],
+        vec!["completions", "bash"],
+    ]) {
+        let output = binnacle().args(&arguments).current_dir(scratch.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stderr));
+        assert!(!output.stdout.is_empty(), "{arguments:?} prints nothing");
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "{arguments:?} left something");
+    }
+}
+
+#[test]
+fn every_mistake_of_a_configuration_is_named_at_once() {
+    let scratch = tempfile::tempdir().unwrap();
+    let config = scratch.path().join("binnacle.yaml");
+    std::fs::write(&config, "collect:\n  poll_interval: 1ns\n  no_such_key: 1\n").unwrap();
+    for command in ["check-config", "run", "serve"] {
+        let output = binnacle()
+            .args([command, "--config", &config.to_string_lossy(), "--data"])
+            .arg(scratch.path().join("data"))
+            .env("BINNACLE_RETENTION_MAX_AGE", "soon")
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{command}: {said}");
+        for part in ["collect.poll_interval", "1ns", "no_such_key", "soon"] {
+            assert!(said.contains(part), "`{part}` is missing from: {said}");
+        }
+        assert!(!scratch.path().join("data").exists(), "{command} has made the folder");
+    }
+}
+
+#[test]
+fn exit_codes_tell_found_from_not_found_from_failed() {
+    let scratch = tempfile::tempdir().unwrap();
+    let stored = ingest(scratch.path(), "first line\nsecond line\n", "service_name=shop");
+    assert_eq!(stored.status.code(), Some(0), "{}", text(&stored.stderr));
+
+    let found = search(scratch.path(), &["second", "--json"]);
+    assert_eq!(found.status.code(), Some(0), "{}", text(&found.stderr));
+    let record: serde_json::Value = serde_json::from_slice(&found.stdout).expect("one record");
+    assert_eq!(record["line"], "second line");
+    assert_eq!(record["labels"]["service_name"], "shop");
+
+    let nothing = search(scratch.path(), &["third", "--json"]);
+    assert_eq!((nothing.status.code(), text(&nothing.stdout)), (Some(1), String::new()));
+
+    let unfinished = search(scratch.path(), &["level:error AND (", "--json"]);
+    assert_eq!(unfinished.status.code(), Some(2));
+    assert!(!unfinished.stderr.is_empty() && unfinished.stdout.is_empty());
+    for arguments in [&["--since", "yesterdayish", "x"][..], &["--limit", "-3", "x"], &["--no-such-flag"]] {
+        let wrong = search(scratch.path(), arguments);
+        assert_eq!(wrong.status.code(), Some(2), "{arguments:?}: {}", text(&wrong.stderr));
+    }
+    let nobody = binnacle().args(["search", "--url", "http://127.0.0.1:1", "x"]).output().unwrap();
+    assert_eq!(nobody.status.code(), Some(2));
+    assert!(text(&nobody.stderr).contains("http://127.0.0.1:1"), "{}", text(&nobody.stderr));
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let scratch = tempfile::tempdir().unwrap();
+    let lines: String = (0..50_000).map(|i| format!("line number {i} of a long answer\n")).collect();
+    assert_eq!(ingest(scratch.path(), &lines, "service_name=shop").status.code(), Some(0));
+    let mut process = binnacle()
+        .args(["search", "--limit", "0", "--json", "*", "--data"])
+        .arg(scratch.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut first).unwrap(); // and the pipe is closed
+    let output = process.wait_with_output().unwrap();
+    assert!(first.contains("line number"), "{first}");
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+}
+
+#[test]
+fn forward_is_oldest_first_and_a_limit_takes_the_newest() {
+    let scratch = tempfile::tempdir().unwrap();
+    let lines: String = (0..30).map(|i| format!("2026-01-01T00:00:{i:02}Z entry{i}\n")).collect();
+    assert_eq!(ingest(scratch.path(), &lines, "service_name=shop").status.code(), Some(0));
+    let order = |arguments: &[&str]| -> Vec<String> {
+        let range = ["--from", "2026-01-01T00:00:00Z", "--to", "2026-01-02T00:00:00Z", "--json", "*"];
+        let output = search(scratch.path(), &[arguments, &range].concat());
+        let records = text(&output.stdout);
+        let records = records.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+        records.map(|r| r["line"].as_str().unwrap().rsplit(' ').next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(order(&["--limit", "3"]), ["entry29", "entry28", "entry27"]);
+    let all = order(&["--limit", "0", "--forward"]);
+    assert_eq!(all, (0..30).map(|i| format!("entry{i}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn flags_override_the_environment_which_overrides_the_file() {
+    let scratch = tempfile::tempdir().unwrap();
+    let config = scratch.path().join("binnacle.yaml");
+    std::fs::write(&config, "listen: 127.0.0.1:1111\nretention:\n  max_age: 3d\n").unwrap();
+    let shown = |listen: Option<&str>, flags: &[&str]| {
+        let mut command = binnacle();
+        command.args(["check-config", "--config"]).arg(&config).args(flags);
+        if let Some(address) = listen {
+            command.env("BINNACLE_LISTEN", address);
+        }
+        text(&command.output().unwrap().stdout)
+    };
+    assert!(shown(None, &[]).contains("127.0.0.1:1111"));
+    assert!(shown(None, &[]).contains("3d"));
+    assert!(shown(Some("127.0.0.1:2222"), &[]).contains("127.0.0.1:2222"));
+    assert!(shown(Some("127.0.0.1:2222"), &["--listen", "127.0.0.1:3333"]).contains("127.0.0.1:3333"));
+}
+
+#[test]
+fn a_pushed_ingest_is_stored_by_the_server() {
+    let scratch = tempfile::tempdir().unwrap();
+    let server = Server::run(scratch.path(), "none");
+    let file = scratch.path().join("lines.ndjson");
+    std::fs::write(&file, "{\"msg\":\"paid\",\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\"}\n").unwrap();
+    let path = file.to_string_lossy();
+    let pushed = server.client(&["ingest", &path, "--label", "service_name=payment"]);
+    assert_eq!(pushed.status.code(), Some(0), "{}", text(&pushed.stderr));
+    let trace = server.client(&["trace", "4bf92f3577b34da6a3ce929d0e0e4736", "--json"]);
+    assert_eq!(trace.status.code(), Some(0), "{}", text(&trace.stderr));
+    assert!(text(&trace.stdout).contains("paid"));
+}

@@ -1,0 +1,51 @@
+//! An engine with `binnacle run` beside it: what most scenarios begin with.
+
+use tempfile::TempDir;
+
+use super::binnacle::Server;
+use super::engine::{Engine, Version};
+
+/// Fields in the order in which they end: server, engine, folder.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) server: Server,
+    pub(crate) engine: Engine,
+    _scratch: TempDir,
+}
+
+impl Site {
+    /// Starts both; the server is ready.
+    pub(crate) fn open(version: Version) -> Self {
+        Self::open_with(version, "", &[])
+    }
+
+    /// Starts both, with flags for dockerd and arguments for `binnacle run`.
+    pub(crate) fn open_with(version: Version, dockerd_flags: &str, arguments: &[&str]) -> Self {
+        let engine = Engine::start_with(version, dockerd_flags);
+        let scratch = tempfile::tempdir().unwrap();
+        let host = engine.host();
+        let mut server = Server::new("run", scratch.path(), &[&["--docker-host", &host], arguments].concat());
+        server.start();
+        server.wait_ready();
+        Self { server, engine, _scratch: scratch }
+    }
+}
+
+/// Makes one test per engine out of each scenario, a `fn(Version)`.
+macro_rules! on_each_engine {
+    ($($scenario:ident),+ $(,)?) => {
+        mod installed_engine {
+            $(#[test]
+            fn $scenario() {
+                super::$scenario(crate::harness::engine::Version::Installed);
+            })+
+        }
+        mod newer_engine {
+            $(#[test]
+            fn $scenario() {
+                super::$scenario(crate::harness::engine::Version::Newer);
+            })+
+        }
+    };
+}
+pub(crate) use on_each_engine;
