@@ -205,7 +205,7 @@ impl Flusher {
         let last = commits.last().map_or(0, |commit| commit.id);
         let parts = installed.parts.len();
         let words = std::mem::take(&mut built.words);
-        self.common.committer(move |committer: &mut Committer| {
+        let forgotten = self.common.committer(move |committer: &mut Committer| {
             committer.catalog.install(&installed)?;
             common.tenure.reached(Step::PartsInstalled)?;
             let mut state = common.shared.lock();
@@ -215,12 +215,13 @@ impl Flusher {
                     add_part(&mut state, &common.dir, window, row);
                 }
             }
-            let share = state.leave_head(last);
+            let left = state.leave_head(last);
             common.metrics.observe_state(&state);
             drop(state);
-            common.budget.give_back(share);
-            Ok(())
+            common.budget.give_back(left.share);
+            Ok(left.forgotten)
         })?;
+        drop(forgotten); // here, where nobody waits
         tracing::debug!(up_to = last, parts, "flushed");
         Ok(())
     }

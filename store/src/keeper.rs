@@ -63,7 +63,8 @@ impl Keeper {
     }
 
     fn work(&mut self, all: bool) -> Result<(), StoreError> {
-        self.common.shared.lock().forget_recent(Instant::now());
+        let forgotten = self.common.shared.lock().forget_recent(Instant::now());
+        drop(forgotten);
         if all || self.last_retention.is_none_or(|at| at.elapsed() >= RETENTION_INTERVAL) {
             self.last_retention = Some(Instant::now());
             let config = self.retention.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -76,9 +76,8 @@ impl State {
         self.streams = Arc::new(streams);
     }
 
-    /// Moves commits up to `commit` out of the head; their records are in parts now. Returns what they
-    /// took from the budget.
-    pub(crate) fn leave_head(&mut self, commit: u64) -> Share {
+    /// Moves commits up to `commit` out of the head; their records are in parts now.
+    pub(crate) fn leave_head(&mut self, commit: u64) -> Left {
         let mut share = Share::default();
         let now = Instant::now();
         while self.head.front().is_some_and(|c| c.id <= commit) {
@@ -88,19 +87,21 @@ impl State {
             self.recent_bytes += left.memory;
             self.recent.push_back((now, left));
         }
-        self.forget_recent(now);
-        share
+        Left { share, forgotten: self.forget_recent(now) }
     }
 
-    /// Drops what is too old or too much to keep for live tails.
-    pub(crate) fn forget_recent(&mut self, now: Instant) {
-        while let Some((since, commit)) = self.recent.front() {
+    /// Takes out what is too old or too much to keep for live tails.
+    pub(crate) fn forget_recent(&mut self, now: Instant) -> Forgotten {
+        let mut forgotten = Vec::new();
+        while let Some((since, _)) = self.recent.front() {
             if self.recent_bytes <= RECENT_BYTES && now.duration_since(*since) < RECENT_AGE {
-                return;
+                break;
             }
+            let Some((_, commit)) = self.recent.pop_front() else { break };
             self.recent_bytes -= commit.memory;
-            self.recent.pop_front();
+            forgotten.push(commit);
         }
+        Forgotten(forgotten)
     }
 
     /// Records of the commits after `commit`; see `Reader::commits_after`.
@@ -140,6 +141,20 @@ fn widen(streams: &mut [StreamInfo], commit: &Commit) {
         }
     }
 }
+
+/// Commits that have left the head.
+#[derive(Debug)]
+#[must_use = "the budget wants its share back"]
+pub(crate) struct Left {
+    /// What they took from the budget.
+    pub(crate) share: Share,
+    pub(crate) forgotten: Forgotten,
+}
+
+/// Commits that nothing needs any more. Dropping them takes tens of milliseconds: not under the lock.
+#[derive(Debug)]
+#[must_use = "to be dropped without the state's lock"]
+pub(crate) struct Forgotten(#[expect(dead_code, reason = "only held to be dropped")] Vec<Arc<Commit>>);
 
 /// The state, shared by the writer's threads and all readers of this process.
 #[derive(Debug)]

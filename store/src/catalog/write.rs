@@ -199,10 +199,10 @@ impl CatalogWriter {
 
     /// Gives the space of deleted batches back to the disk.
     pub(crate) fn shrink(&mut self) -> Result<(), StoreError> {
+        let fail = self.fail.of("shrink");
+        give_back_free_pages(&self.connection).map_err(&fail)?;
         // A reader in the middle of a transaction keeps the log from being cut; it is cut another time.
-        self.connection
-            .execute_batch("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
-            .map_err(self.fail.of("shrink"))
+        self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").map_err(fail)
     }
 }
 
@@ -220,6 +220,14 @@ fn configure(connection: &Connection, new: bool) -> rusqlite::Result<()> {
     // A reader that may not write to the folder can open the catalog only while the log's files exist, so
     // they stay when the writer ends.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(())
+}
+
+fn give_back_free_pages(connection: &Connection) -> rusqlite::Result<()> {
+    // Each step frees one page.
+    let mut statement = connection.prepare("PRAGMA incremental_vacuum")?;
+    let mut steps = statement.query([])?;
+    while steps.next()?.is_some() {}
     Ok(())
 }
 

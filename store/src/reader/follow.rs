@@ -13,7 +13,7 @@ use crate::catalog::{BatchRow, CatalogReader, PartRow, StreamRow, View, WindowRo
 use crate::parts::PartEntry;
 use crate::record::StreamId;
 use crate::recovery::{decode_batch, group_by_window};
-use crate::state::{Shared, State, Windows};
+use crate::state::{Left, Shared, State, Windows};
 use crate::writer::StoreError;
 
 /// How often to look for commits while someone waits for them: a look costs microseconds, and a live tail
@@ -62,9 +62,10 @@ impl Follower {
         self.last_batch = news.last_batch;
         self.last_stream = news.streams.last().map_or(last_stream, |stream| stream.id.max(last_stream));
         let mut state = shared.lock();
-        apply(dir, &mut state, news);
+        let left = apply(dir, &mut state, news);
         let commit = state.last_commit;
         drop(state);
+        drop(left);
         shared.changed.send_if_modified(|known| std::mem::replace(known, commit) != commit);
         Ok(())
     }
@@ -92,9 +93,8 @@ fn read_news(
     })
 }
 
-fn apply(dir: &Path, state: &mut State, news: News) {
-    // Only the writer has a budget.
-    let _ = state.leave_head(news.first_batch.map_or(news.last_batch, |first| first.saturating_sub(1)));
+fn apply(dir: &Path, state: &mut State, news: News) -> Left {
+    let left = state.leave_head(news.first_batch.map_or(news.last_batch, |first| first.saturating_sub(1)));
     match news.parts {
         Some((windows, parts)) => {
             let mut windows = group_by_window(dir, windows, parts);
@@ -115,6 +115,7 @@ fn apply(dir: &Path, state: &mut State, news: News) {
         }
     }
     state.last_commit = news.last_batch;
+    left
 }
 
 /// Parts that were there before keep their open files.

@@ -181,6 +181,8 @@ fn flushed_records_leave_the_catalog_and_keep_their_order() {
     );
     assert_eq!(stats.windows[0].level_counts[Level::Info as usize], 4);
     assert!(stats.part_bytes > 0 && stats.index_bytes > 0 && stats.catalog_bytes > 0);
+    let free: i64 = catalog.query_row("PRAGMA freelist_count", [], |row| row.get(0)).unwrap();
+    assert_eq!(free, 0, "what the batches took is given back");
     drop(writer);
     assert_eq!(lines(&open(dir.path()).reader()), expected);
 }
