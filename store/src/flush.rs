@@ -67,17 +67,19 @@ impl Flusher {
     pub(crate) fn run(self, requests: &Receiver<Request>) {
         let mut failed: Option<Instant> = None;
         while let Some(request) = next_request(requests, TICK, &self.common.tenure) {
-            let due = match request {
-                Request::All(_) => true,
-                Request::Wake => failed.is_none_or(|at| at.elapsed() >= RETRY_INTERVAL) && self.is_due(),
-            };
-            let result = if due { self.flush() } else { Ok(()) };
-            if due {
-                failed = result.is_err().then(Instant::now);
-            }
-            if let Request::All(reply) = request {
-                // Whoever no longer waits does not want the answer.
-                drop(reply.send(result));
+            // Whoever no longer waits for an answer does not want it.
+            match request {
+                Request::Wake => {
+                    if failed.is_none_or(|at| at.elapsed() >= RETRY_INTERVAL) && self.is_due() {
+                        failed = self.flush().is_err().then(Instant::now);
+                    }
+                }
+                Request::All(reply) => drop(reply.send(self.flush_all())),
+                Request::Load(load) => {
+                    let result = self.load(load.records);
+                    self.common.budget.give_back(load.share);
+                    drop(load.reply.send(result));
+                }
             }
         }
     }
@@ -91,9 +93,21 @@ impl Flusher {
             || self.common.budget.is_wanted()
     }
 
-    /// Writes all commits of the head into parts.
+    fn flush_all(&self) -> Result<(), StoreError> {
+        let last = self.common.shared.lock().last_commit;
+        while self.common.shared.lock().head.front().is_some_and(|commit| commit.id <= last) {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the commits of the head into parts, up to the first gap in their order keys, which a load has
+    /// left: its part owns these keys.
     fn flush(&self) -> Result<(), StoreError> {
-        let commits: Vec<Arc<Commit>> = self.common.shared.lock().head.iter().cloned().collect();
+        let mut commits: Vec<Arc<Commit>> = self.common.shared.lock().head.iter().cloned().collect();
+        if let Some(gap) = commits.windows(2).position(|pair| pair[0].end_seq() != pair[1].first_seq) {
+            commits.truncate(gap + 1);
+        }
         if commits.is_empty() {
             return Ok(());
         }
@@ -122,15 +136,34 @@ impl Flusher {
         }
         self.common.tenure.reached(Step::PartsWritten)?;
         // When this fails, the files stay until the next start: it is the catalog's to say whether it has them.
-        self.install(commits, &mut built)?;
+        self.install(commits.last().map(|commit| commit.id), &mut built)?;
         self.common.keeper.wake();
+        Ok(())
+    }
+
+    /// Puts records into parts that never were in the head.
+    fn load(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        let started = Instant::now();
+        let commit = self.common.committer(move |committer| committer.prepare_load(records))?;
+        let mut built = Built::default();
+        if let Err(error) = self.build(&[Arc::new(commit)], &mut built) {
+            for file in &built.files {
+                recovery::remove(file);
+            }
+            return Err(error);
+        }
+        built.installed.up_to_batch = None;
+        self.common.tenure.reached(Step::PartsWritten)?;
+        self.install(None, &mut built)?;
+        self.common.keeper.wake();
+        self.common.metrics.flush_seconds.observe(started.elapsed().as_secs_f64());
         Ok(())
     }
 
     fn build(&self, commits: &[Arc<Commit>], built: &mut Built) -> Result<(), StoreError> {
         let by_stream = sorted_by_stream(commits);
         let first_seq = commits.first().map_or(0, |commit| commit.first_seq);
-        let end_seq = commits.iter().map(|c| c.first_seq + c.records.len() as u64).max().unwrap_or(first_seq);
+        let end_seq = commits.iter().map(|commit| commit.end_seq()).max().unwrap_or(first_seq);
         let mut by_window: BTreeMap<i64, Vec<Run<'_>>> = BTreeMap::new();
         for (stream, records) in &by_stream {
             if let (Some(first), Some(last)) = (records.first(), records.last()) {
@@ -197,12 +230,11 @@ impl Flusher {
         window_start(record.timestamp_ns, self.window_ns)
     }
 
-    /// Puts the parts in the place of the commits.
-    fn install(&self, commits: &[Arc<Commit>], built: &mut Built) -> Result<(), StoreError> {
+    /// Puts the parts in the place of the commits up to `last`.
+    fn install(&self, last: Option<u64>, built: &mut Built) -> Result<(), StoreError> {
         let installed = std::mem::take(&mut built.installed);
         let windows = std::mem::take(&mut built.windows);
         let common = Arc::clone(&self.common);
-        let last = commits.last().map_or(0, |commit| commit.id);
         let parts = installed.parts.len();
         let words = std::mem::take(&mut built.words);
         let forgotten = self.common.committer(move |committer: &mut Committer| {
@@ -215,7 +247,7 @@ impl Flusher {
                     add_part(&mut state, &common.dir, window, row);
                 }
             }
-            let left = state.leave_head(last);
+            let left = state.leave_head(last.unwrap_or(0));
             common.metrics.observe_state(&state);
             drop(state);
             common.budget.give_back(left.share);
@@ -292,12 +324,12 @@ pub(crate) fn is_small(block: &BlockMeta) -> bool {
 
 /// Adds a part to the state.
 fn add_part(state: &mut State, dir: &Path, window: &WindowRow, row: PartRow) {
-    let entry = Arc::new(PartEntry::new(dir, window, row));
-    Arc::make_mut(&mut state.windows)
+    let part = Arc::new(PartEntry::new(dir, window, row));
+    let entry = Arc::make_mut(&mut state.windows)
         .entry(window.start_ns)
-        .or_insert_with(|| WindowParts { window: window.clone(), parts: Vec::new() })
-        .parts
-        .push(entry);
+        .or_insert_with(|| WindowParts { window: window.clone(), parts: Vec::new() });
+    let at = entry.parts.partition_point(|other| other.row.min_seq < part.row.min_seq);
+    entry.parts.insert(at, part);
 }
 
 fn sync_dir(dir: &Path) -> Result<(), StoreError> {

@@ -92,6 +92,11 @@ impl Commit {
         self.order[group.start as usize..group.end as usize].iter().map(|i| &self.records[*i as usize])
     }
 
+    /// Order key after that of the last record.
+    pub(crate) fn end_seq(&self) -> u64 {
+        self.first_seq + self.records.len() as u64
+    }
+
     /// Line bytes of all records.
     pub(crate) fn line_bytes(&self) -> u64 {
         self.groups.iter().map(|group| group.line_bytes).sum()
@@ -246,7 +251,13 @@ pub(crate) fn blocks_of<'a>(
 ) -> Vec<HeadBlock> {
     let mut done = Vec::new();
     let mut open: HashMap<u64, HeadBlock, BuildHasherDefault<PointerHasher>> = HashMap::default();
+    let mut end_seq = None;
     for commit in commits {
+        if end_seq.is_some_and(|end| end != commit.first_seq) {
+            // The keys between belong to a part, so no block may reach across.
+            done.extend(open.drain().map(|(_, block)| block));
+        }
+        end_seq = Some(commit.end_seq());
         for (index, group) in commit.groups.iter().enumerate() {
             if !wanted(group.stream) {
                 continue;

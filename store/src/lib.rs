@@ -42,4 +42,4 @@ pub use level::Level;
 pub use prune::{Prune, Text};
 pub use reader::{BlockQuery, BlockRef, Candidates, Reader, Snapshot, Stats, StreamInfo, WindowStats};
 pub use record::{Labels, Origin, Pair, Record, StreamId, TimeRange};
-pub use writer::{Batch, Committed, Container, CursorUpdate, Gap, GapReason, Writer};
+pub use writer::{Batch, Committed, Container, CursorUpdate, Gap, GapReason, Loader, Writer};

@@ -31,6 +31,10 @@ pub(crate) struct Budget {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Share(usize);
 
+impl Share {
+    pub(crate) const NONE: Self = Self(0);
+}
+
 impl Budget {
     pub(crate) fn new(bytes: u64) -> Self {
         let max = usize::try_from(bytes).unwrap_or(usize::MAX) / UNIT_BYTES;

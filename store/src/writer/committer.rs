@@ -194,6 +194,22 @@ impl Committer {
         Ok(Committed { commit })
     }
 
+    /// Gives records that go straight into parts their streams and order keys. New streams are stored at once;
+    /// when the parts come to nothing, they have no records, which is no harm.
+    pub(crate) fn prepare_load(&mut self, records: Vec<Record>) -> Result<Commit, StoreError> {
+        let (streams, new_streams) = self.streams.assign(&records);
+        if !new_streams.is_empty() {
+            if let Err(error) = self.catalog.commit(&new_streams, &[], std::iter::empty()) {
+                self.streams.forget(new_streams.iter().map(|row| &row.labels));
+                return Err(error);
+            }
+            self.common.shared.lock().add_streams(&new_streams);
+        }
+        let first_seq = self.next_seq;
+        self.next_seq += records.len() as u64;
+        Ok(Commit::new(0, first_seq, records, &streams))
+    }
+
     fn store_records(
         &mut self,
         mut records: Vec<Record>,

@@ -8,6 +8,8 @@ use tokio::sync::{oneshot, watch};
 
 use crate::error::StoreError;
 use crate::lock::FolderLock;
+use crate::record::Record;
+use crate::writer::budget::Share;
 use crate::writer::wait::block_on;
 
 /// Held by every thread of the writer: the folder stays locked until the last has ended.
@@ -93,6 +95,15 @@ pub(crate) enum Request {
     Wake,
     /// Do all there is to do and answer.
     All(oneshot::Sender<Result<(), StoreError>>),
+    /// Put records into parts. For the flusher.
+    Load(Load),
+}
+
+/// Records on their way past the head.
+pub(crate) struct Load {
+    pub(crate) records: Vec<Record>,
+    pub(crate) share: Share,
+    pub(crate) reply: oneshot::Sender<Result<(), StoreError>>,
 }
 
 /// Requests that wait for a background thread. Wakes beyond it are dropped: one is enough.
@@ -113,6 +124,11 @@ impl Worker {
             // A full queue wakes it anyway, an ended thread cannot be woken.
             Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
         }
+    }
+
+    /// Hands records over; waits only while earlier requests fill the queue.
+    pub(crate) fn load(&self, load: Load) -> Result<(), StoreError> {
+        self.0.send(Request::Load(load)).map_err(|_| StoreError::Closed)
     }
 
     /// Waits until the thread has done all there is to do.

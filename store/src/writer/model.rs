@@ -17,6 +17,8 @@ enum Op {
     /// Records of (stream, window before the newest, second within it).
     Append(Vec<(u8, u8, u8)>),
     Flush,
+    /// The same records as for an append, straight into parts.
+    Load(Vec<(u8, u8, u8)>),
     /// Everything older than this many windows goes.
     Expire(u8),
     /// The process ends cleanly and starts again.
@@ -36,8 +38,10 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let append = || prop::collection::vec((0..3_u8, 0..3_u8, 0..4_u8), 0..6).prop_map(Op::Append);
-    let simple = prop_oneof![6 => append(), 6 => Just(Op::Flush), 1 => (0..4_u8).prop_map(Op::Expire)];
+    let records = || prop::collection::vec((0..3_u8, 0..3_u8, 0..4_u8), 0..6);
+    let (append, load) = (records().prop_map(Op::Append), records().prop_map(Op::Load));
+    let simple =
+        prop_oneof![6 => append, 2 => load, 6 => Just(Op::Flush), 1 => (0..4_u8).prop_map(Op::Expire)];
     prop_oneof![
         12 => simple.clone(),
         1 => Just(Op::Reopen),
@@ -85,6 +89,7 @@ impl Run {
     fn apply(&mut self, op: &Op) -> Result<(), StoreError> {
         match op {
             Op::Append(records) => self.append(records),
+            Op::Load(records) => self.load(records),
             Op::Flush => self.writer().flush_blocking(),
             Op::Expire(windows) => self.expire(*windows),
             Op::Reopen => {
@@ -99,17 +104,37 @@ impl Run {
         }
     }
 
-    fn append(&mut self, records: &[(u8, u8, u8)]) -> Result<(), StoreError> {
+    /// The records as the model and as the store have them.
+    fn records(&mut self, records: &[(u8, u8, u8)]) -> (Vec<(String, i64, String)>, Vec<Record>) {
         self.next += 1;
-        let number = self.next;
-        let mut batch = Batch::default();
         let mut rows = Vec::new();
         for (i, (stream, window, second)) in records.iter().enumerate() {
             let ns = self.newest_ns - i64::from(*window) * WINDOW_NS + i64::from(*second) * 1_000_000_000;
-            let (stream, line) = (stream.to_string(), format!("{number}/{i}"));
-            batch.records.push(record(&stream, ns, &line));
-            rows.push((stream, ns, line));
+            rows.push((stream.to_string(), ns, format!("{}/{i}", self.next)));
         }
+        let records = rows.iter().map(|(stream, ns, line)| record(stream, *ns, line)).collect();
+        (rows, records)
+    }
+
+    fn load(&mut self, records: &[(u8, u8, u8)]) -> Result<(), StoreError> {
+        let (rows, records) = self.records(records);
+        let mut loader = self.writer().loader();
+        let result = loader.add(records).and_then(|()| loader.finish());
+        if result.is_err() {
+            // Stopped half way: all of it is there or nothing, and the next start says which.
+            self.restart();
+            if lines(&self.writer().reader()).len() == self.model.len() {
+                return result;
+            }
+        }
+        self.model.extend(rows);
+        result
+    }
+
+    fn append(&mut self, records: &[(u8, u8, u8)]) -> Result<(), StoreError> {
+        let (rows, records) = self.records(records);
+        let number = self.next;
+        let mut batch = Batch { records, ..Batch::default() };
         let position = Some(number.to_string().into_bytes());
         batch.cursors.push(CursorUpdate { source: SOURCE.to_owned(), position, covered_ns: None });
         let result = self.writer().append_blocking(batch);

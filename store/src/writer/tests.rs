@@ -188,6 +188,33 @@ fn flushed_records_leave_the_catalog_and_keep_their_order() {
 }
 
 #[test]
+fn a_load_goes_straight_into_parts_and_keeps_the_order_among_appends() {
+    let dir = tempfile::tempdir().unwrap();
+    let config =
+        Config { flush_bytes: ByteSize(64 << 10), head_bytes: ByteSize(128 << 10), ..Config::default() };
+    let writer = Writer::open(dir.path(), &config, &prometheus::Registry::new()).unwrap();
+    writer.append_blocking(batch(vec![record("a", 5, "first")], "p")).unwrap();
+    let mut expected = vec!["a 5 first".to_owned()];
+    let mut loader = writer.loader();
+    for i in 0..100 {
+        loader.add(vec![record("a", 5, &format!("{i:0>4000}"))]).unwrap();
+        expected.push(format!("a 5 {i:0>4000}"));
+    }
+    loader.finish().unwrap();
+    writer.append_blocking(batch(vec![record("a", 5, "last")], "p")).unwrap();
+    expected.push("a 5 last".to_owned());
+    let follower = Reader::open(dir.path()).unwrap();
+    assert_eq!(lines(&writer.reader()), expected, "in head and parts");
+    assert_eq!(lines(&follower), expected);
+    assert_eq!(writer.reader().stats().unwrap().head_records, 2);
+    writer.flush_blocking().unwrap();
+    assert_eq!(lines(&writer.reader()), expected, "in parts");
+    assert_eq!(lines(&follower), expected);
+    drop(writer);
+    assert_eq!(lines(&open(dir.path()).reader()), expected);
+}
+
+#[test]
 fn many_small_parts_are_merged_and_full_answers_stay() {
     let dir = tempfile::tempdir().unwrap();
     let writer = open(dir.path());
