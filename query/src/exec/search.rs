@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
 use store::fields::{self, Shape};
-use store::{Candidates, Reader, StreamId, TimeRange};
+use store::{Candidates, Reader, Snapshot, StreamId, TimeRange};
 
 use super::cursor::{Cursor, query_hash};
 use super::page::{Key, PageRequest, page};
@@ -235,7 +235,17 @@ impl Search {
             }
         }
         // In an empty range nothing is known, so nothing is unknown.
-        let Some(field) = missing.first().filter(|_| !all.blocks.is_empty()) else { return Ok(None) };
+        if all.blocks.is_empty() {
+            return Ok(None);
+        }
+        let mut unknown = None;
+        for field in missing {
+            if !is_rare(&field.name, &snapshot, self.request.range, context)? {
+                unknown = Some(field);
+                break;
+            }
+        }
+        let Some(field) = unknown else { return Ok(None) };
         Ok(Some(UnknownField {
             name: field.name.clone(),
             position: self.request.query.get(..field.position).map_or(0, |before| before.chars().count()),
@@ -263,6 +273,26 @@ impl std::fmt::Display for UnknownField {
         }
         write!(f, "; put the term in double quotes to search for it as text")
     }
+}
+
+/// Whether some record beyond those probed has the field: its line then holds the name, which the index knows.
+fn is_rare(name: &str, snapshot: &Snapshot, range: TimeRange, context: &Context) -> Result<bool, ExecError> {
+    let last_step = TextTest::words(name.rsplit('.').next().unwrap_or(name));
+    let named = Plan { range, streams: None, levels: None, prune: last_step.prune() }.candidates(snapshot)?;
+    for block in named.blocks.iter().rev().take(PROBED_BLOCKS) {
+        context.charge(block)?;
+        let found = block.open().and_then(|block| {
+            let lines = block.lines()?;
+            let rows = last_step.scan(lines).unwrap_or_default();
+            Ok(rows.iter().any(|row| fields::get(lines.get(*row as usize), name).is_some()))
+        });
+        match found {
+            Ok(true) => return Ok(true),
+            Ok(false) => {}
+            Err(error) => context.note_damaged(&error),
+        }
+    }
+    Ok(false)
 }
 
 fn probe(

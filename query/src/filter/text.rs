@@ -1,11 +1,14 @@
 //! Text looked for in a line or in a value: words, phrases, prefixes and regular expressions.
 //!
 //! Words and phrases match regardless of case at token boundaries, like `grep -iw -F`: where the text begins
-//! (ends) with an alphanumeric character, the character before (after) the occurrence must not be one.
+//! (ends) with an alphanumeric character, the character before (after) the occurrence must not be one. Han and
+//! kana, written without spaces, may stand next to anything. The index cuts tokens by the same rule.
 //! The invariant: what [`TextTest::prune`] says holds for every line that [`TextTest::is_match`] accepts.
 
+use std::ops::Range;
+
 use regex::bytes::{Regex, RegexBuilder};
-use store::{Lines, Prune, Text};
+use store::{Lines, Prune, Text, token};
 
 use super::literals;
 
@@ -165,33 +168,9 @@ pub(super) fn ends_with_token(text: &str) -> bool {
     text.chars().next_back().is_some_and(char::is_alphanumeric)
 }
 
-fn fits(line: &[u8], hit: std::ops::Range<usize>, starts_token: bool, ends_token: bool) -> bool {
-    (!starts_token || !char_before(line, hit.start).is_some_and(char::is_alphanumeric))
-        && (!ends_token || !char_after(line, hit.end).is_some_and(char::is_alphanumeric))
-}
-
-/// The character that ends at `at`, `None` at the start and where the bytes are not UTF-8.
-fn char_before(line: &[u8], at: usize) -> Option<char> {
-    let last = *line.get(at.checked_sub(1)?)?;
-    if last.is_ascii() {
-        return Some(char::from(last));
-    }
-    (2..=4.min(at)).find_map(|n| single_char(&line[at - n..at]))
-}
-
-/// The character that starts at `at`, `None` at the end and where the bytes are not UTF-8.
-fn char_after(line: &[u8], at: usize) -> Option<char> {
-    let first = *line.get(at)?;
-    if first.is_ascii() {
-        return Some(char::from(first));
-    }
-    (2..=4.min(line.len() - at)).find_map(|n| single_char(&line[at..at + n]))
-}
-
-fn single_char(bytes: &[u8]) -> Option<char> {
-    let mut chars = std::str::from_utf8(bytes).ok()?.chars();
-    let first = chars.next()?;
-    chars.next().is_none().then_some(first)
+fn fits(line: &[u8], hit: Range<usize>, starts_token: bool, ends_token: bool) -> bool {
+    (!starts_token || token::is_boundary(line, hit.start))
+        && (!ends_token || token::is_boundary(line, hit.end))
 }
 
 #[cfg(test)]
@@ -217,6 +196,7 @@ mod tests {
             ("ber", "über", false),
             ("k", "\u{212a}", true),
             ("a", "caf\u{e9}a", false),
+            ("支付", "微信支付失败", true),
         ] {
             assert_eq!(TextTest::words(text).is_match(line.as_bytes()), expected, "{text} in {line}");
         }

@@ -136,6 +136,35 @@ pub(super) struct StoreStats {
     newest: Option<String>,
     levels: BTreeMap<&'static str, u64>,
     damaged: Vec<String>,
+    /// Of everything stored, whatever the range.
+    stored: Stored,
+}
+
+#[derive(Debug, Serialize)]
+struct Stored {
+    windows: usize,
+    records: u64,
+    line_bytes: u64,
+    head_records: u64,
+    head_bytes: u64,
+    part_bytes: u64,
+    index_bytes: u64,
+    catalog_bytes: u64,
+}
+
+impl From<store::Stats> for Stored {
+    fn from(stats: store::Stats) -> Self {
+        Self {
+            windows: stats.windows.len(),
+            records: stats.records,
+            line_bytes: stats.line_bytes,
+            head_records: stats.head_records,
+            head_bytes: stats.head_bytes,
+            part_bytes: stats.part_bytes,
+            index_bytes: stats.index_bytes,
+            catalog_bytes: stats.catalog_bytes,
+        }
+    }
 }
 
 pub(super) async fn stats(
@@ -170,6 +199,7 @@ pub(super) async fn stats(
             newest: found.blocks.iter().map(store::BlockRef::max_ns).max().map(time::rfc3339),
             levels,
             damaged: found.damaged,
+            stored: reader.stats()?.into(),
         })
     });
     Ok(Json(stats.await?))

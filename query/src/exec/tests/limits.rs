@@ -139,3 +139,31 @@ fn an_empty_store_answers_nothing_and_is_complete() {
     assert_eq!(hits(&data.reader(), "anything level:error", TimeRange::ALL, Order::Backward), []);
     assert!(Completeness::of(&data.reader(), TimeRange::ALL, false, &context()).unwrap().complete);
 }
+
+#[test]
+fn a_rare_field_is_known_however_far_back_it_is() {
+    let mut records = lines(1_000);
+    records[3].line = br#"{"retries":3}"#[..].into();
+    let data = Data::of([vec![], records]);
+    let context = context();
+    let mut search =
+        Search::begin(&data.reader(), request("retries:4", TimeRange::ALL, Order::Backward), &context)
+            .unwrap();
+    search.next_page(1, &context).unwrap();
+    assert_eq!(search.unknown_field(&data.reader(), &context).unwrap(), None);
+}
+
+#[test]
+fn a_needle_is_found_by_reading_its_block_alone() {
+    let mut records = lines(1_000);
+    records[500].line = b"order 4bf92f3577b34da6 declined"[..].into();
+    let data = Data::of([vec![], records]);
+    for query in ["4bf92f3577b34da6", "declined", "order -paid"] {
+        let context = context();
+        let mut search =
+            Search::begin(&data.reader(), request(query, TimeRange::ALL, Order::Backward), &context).unwrap();
+        assert_eq!(search.next_page(10, &context).unwrap().len(), 1, "{query}");
+        let stats = search.stats(&context);
+        assert_eq!((stats.blocks_considered, stats.blocks_decoded), (5, 1), "{query}");
+    }
+}

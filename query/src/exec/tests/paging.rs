@@ -12,7 +12,7 @@ use crate::exec::select::{Hits, Order};
 use crate::plan::StreamFilters;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn pages_join_while_records_arrive(
