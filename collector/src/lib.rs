@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod cgroup;
 pub mod config;
+pub mod demo;
 pub mod docker;
 pub mod exposition;
 pub mod ingest;
