@@ -13,6 +13,7 @@ pub mod loki;
 pub mod plan;
 pub mod search;
 pub mod time;
+pub mod why;
 
 pub use config::Config;
 pub use exec::{Context, ExecError};

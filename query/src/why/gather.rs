@@ -1,0 +1,326 @@
+//! From the store to a report: events, deaths, and what surrounds them.
+//!
+//! Bounded throughout: events, deaths and lines have limits, and each search runs under the query's own.
+
+use std::collections::HashMap;
+
+use store::lifecycle::{self, Action, Event};
+use store::{Level, Reader, TimeRange};
+
+use super::case::{Case, Timed};
+use super::pattern::{Past, pattern};
+use super::{Cause, Neighbour, Report, Verdict, judge, usage};
+use crate::exec::search::{Search, SearchRequest};
+use crate::exec::select::Order;
+use crate::filter::field::ValueTest;
+use crate::filter::{FieldTest, Filter, LevelSet, LevelTest};
+use crate::{Context, ExecError, Hit, time};
+
+/// Events read for one answer, newest first: about 0.5 kB each.
+const MAX_EVENTS: usize = 20_000;
+/// Deaths looked at for patterns, beyond those reported.
+const PATTERN_DEATHS: usize = 100;
+/// Lines looked through for the last ones and the last errors before a death.
+const MAX_LINES: usize = 400;
+const SHOWN_LINES: usize = 10;
+const SHOWN_ERRORS: usize = 5;
+/// A longer line is cut in the report.
+const MAX_LINE_BYTES: usize = 4096;
+const SECOND_NS: i64 = 1_000_000_000;
+/// What leads to a death, and what follows from it, lies within this time.
+const AROUND_NS: i64 = 700 * SECOND_NS;
+/// Lines are looked for this long before the death, and a little after it: its last words may be late.
+const LINES_BEFORE_NS: i64 = 600 * SECOND_NS;
+const LINES_AFTER_NS: i64 = 2 * SECOND_NS;
+/// Others that fail in these seconds may have failed of it, or of the same.
+const NEIGHBOURS_BEFORE_NS: i64 = 5 * SECOND_NS;
+const NEIGHBOURS_AFTER_NS: i64 = 10 * SECOND_NS;
+const MAX_NEIGHBOURS: usize = 20;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Name, service, or the beginning of the id of a container; empty for all.
+    pub target: String,
+    /// Time of the deaths.
+    pub range: TimeRange,
+    /// Most deaths to report, newest first.
+    pub limit: usize,
+}
+
+/// Answers the question. Blocking.
+///
+/// # Errors
+/// When the store cannot be read or the query may not go on.
+pub fn why(reader: &Reader, question: &Question, context: &Context) -> Result<Report, ExecError> {
+    let target = question.target.trim().trim_start_matches('/');
+    let rows: Vec<_> = reader
+        .containers()?
+        .into_iter()
+        .filter(|row| !target.is_empty() && is_meant(target, &row.name, &row.service, &row.id))
+        .collect();
+    let read = widened(question.range, 6 * AROUND_NS, AROUND_NS);
+    let own = events(reader, target_filter(target), read, context)?;
+    let deaths: Vec<&Timed> = own.iter().filter(|e| is_death(e)).collect();
+    let asked: Vec<&Timed> =
+        deaths.iter().rev().copied().filter(|e| question.range.contains(e.at_ns)).collect();
+    let considered = asked.len().min(question.limit) + PATTERN_DEATHS;
+    let considered: Vec<&Timed> =
+        deaths.iter().copied().skip(deaths.len().saturating_sub(considered)).collect();
+    let everyone = surroundings(reader, &considered, &own, target, context)?;
+
+    let desk = Desk { reader, context, own: &own, everyone: &everyone };
+    let past = desk.past(&considered);
+    let mut reported = Vec::new();
+    for death in asked.iter().take(question.limit) {
+        reported.push(desk.verdict(death, past.get(&place(death)).map_or(&[], Vec::as_slice))?);
+    }
+    Ok(Report {
+        target: target.to_owned(),
+        known: target.is_empty() || !rows.is_empty() || !own.is_empty(),
+        now: rows.iter().map(|row| format!("{} is {}", row.name, row.state)).collect(),
+        more: asked.len() > reported.len(),
+        deaths: reported,
+    })
+}
+
+fn is_meant(target: &str, name: &str, service: &str, id: &str) -> bool {
+    target == name || target == service || is_id_prefix(target) && id.starts_with(target)
+}
+
+/// Four digits are what people type of an id at least; fewer would meet names.
+fn is_id_prefix(target: &str) -> bool {
+    target.len() >= 4 && target.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn target_filter(target: &str) -> Filter {
+    let is_event = field("stream", ValueTest::equals(lifecycle::STREAM));
+    if target.is_empty() {
+        return is_event;
+    }
+    let mut meant =
+        vec![field("container", ValueTest::equals(target)), field("service_name", ValueTest::equals(target))];
+    if is_id_prefix(target) {
+        meant.push(field("container_id", ValueTest::prefix(target)));
+    }
+    Filter::And(vec![is_event, Filter::Or(meant)])
+}
+
+fn field(name: &str, test: ValueTest) -> Filter {
+    Filter::Field(FieldTest::new(name, 0, test))
+}
+
+const fn widened(range: TimeRange, before_ns: i64, after_ns: i64) -> TimeRange {
+    TimeRange {
+        start_ns: range.start_ns.saturating_sub(before_ns),
+        end_ns: range.end_ns.saturating_add(after_ns),
+    }
+}
+
+const fn is_death(timed: &Timed) -> bool {
+    matches!(timed.event.action, Action::Die | Action::StartFailed)
+}
+
+/// Deaths in one place repeat: recreated containers keep project and name.
+fn place(timed: &Timed) -> (String, String) {
+    (timed.project.clone(), timed.event.container.clone())
+}
+
+fn search(
+    reader: &Reader,
+    filter: Filter,
+    range: TimeRange,
+    limit: usize,
+    context: &Context,
+) -> Result<Vec<Hit>, ExecError> {
+    let request = SearchRequest { query: String::new(), filter, range, order: Order::Backward, cursor: None };
+    let mut search = Search::begin(reader, request, context)?;
+    let mut hits = search.next_page(limit, context)?;
+    while search.more() && hits.len() < limit {
+        hits.extend(search.next_page(limit - hits.len(), context)?);
+    }
+    hits.reverse();
+    Ok(hits)
+}
+
+/// Events by time, the newest when there are too many.
+fn events(
+    reader: &Reader,
+    filter: Filter,
+    range: TimeRange,
+    context: &Context,
+) -> Result<Vec<Timed>, ExecError> {
+    let hits = search(reader, filter, range, MAX_EVENTS, context)?;
+    let timed = hits.into_iter().filter_map(|hit| {
+        let label = |name: &str| hit.labels.get(name).unwrap_or_default().to_owned();
+        let event = Event::of_line(&hit.line)?;
+        Some(Timed {
+            at_ns: hit.timestamp_ns,
+            service: label("service_name"),
+            project: label("compose_project"),
+            event,
+        })
+    });
+    Ok(timed.collect())
+}
+
+/// Events of everyone around the deaths; those of all are there already when all were asked for.
+fn surroundings(
+    reader: &Reader,
+    deaths: &[&Timed],
+    own: &[Timed],
+    target: &str,
+    context: &Context,
+) -> Result<Vec<Timed>, ExecError> {
+    let (Some(first), Some(last)) = (deaths.first(), deaths.last()) else { return Ok(Vec::new()) };
+    if target.is_empty() {
+        return Ok(own.to_vec());
+    }
+    let range = TimeRange { start_ns: first.at_ns, end_ns: last.at_ns };
+    events(reader, target_filter(""), widened(range, AROUND_NS, AROUND_NS), context)
+}
+
+/// What all verdicts of one answer are made from.
+struct Desk<'a> {
+    reader: &'a Reader,
+    context: &'a Context,
+    own: &'a [Timed],
+    everyone: &'a [Timed],
+}
+
+impl Desk<'_> {
+    /// Causes of all deaths considered, by place, by time.
+    fn past(&self, deaths: &[&Timed]) -> HashMap<(String, String), Vec<Past>> {
+        let mut past: HashMap<_, Vec<Past>> = HashMap::new();
+        for death in deaths {
+            let (own, others) = self.events_of(death);
+            let opinion = judge::judge(&Case { death, own: &own, others: &others });
+            let known = Past { at_ns: death.at_ns, cause: opinion.cause, exit_code: death.event.exit_code };
+            past.entry(place(death)).or_default().push(known);
+        }
+        past
+    }
+
+    /// Events of the container, and of everyone else around its death.
+    fn events_of(&self, death: &Timed) -> (Vec<Timed>, Vec<Timed>) {
+        let id = &death.event.container_id;
+        let is_near = |e: &&Timed| (e.at_ns - death.at_ns).abs() <= AROUND_NS;
+        let own = self.own.iter().filter(|e| e.event.container_id == *id);
+        let others = self.everyone.iter().filter(is_near).filter(|e| e.event.container_id != *id);
+        (own.cloned().collect(), others.cloned().collect())
+    }
+
+    fn verdict(&self, death: &Timed, past: &[Past]) -> Result<Verdict, ExecError> {
+        let (own, others) = self.events_of(death);
+        let opinion = judge::judge(&Case { death, own: &own, others: &others });
+        let next_start = own.iter().find(|e| e.event.action == Action::Start && e.at_ns > death.at_ns);
+        let lines = self.lines(death, next_start.map(|start| start.at_ns))?;
+        let index = past.iter().rposition(|p| p.at_ns == death.at_ns);
+        let details = death.event.death.as_ref();
+        let is_error = |hit: &&Hit| {
+            let level = hit.metadata(crate::hit::LEVEL).and_then(Level::from_name);
+            level.is_some_and(|level| matches!(level, Level::Error | Level::Critical | Level::Fatal))
+        };
+        Ok(Verdict {
+            at: time::rfc3339(death.at_ns),
+            container: death.event.container.clone(),
+            container_id: death.event.container_id.clone(),
+            service: death.service.clone(),
+            image: death.event.image.clone(),
+            generation: death.event.generation.clone(),
+            exit_code: death.event.exit_code,
+            cause: opinion.cause,
+            blame: opinion.blame.map(str::to_owned),
+            summary: opinion.summary,
+            confidence: (opinion.confidence * 100.0).round() / 100.0,
+            evidence: opinion.evidence,
+            ran_ms: details.and_then(|d| d.ran_ms),
+            usage: details.and_then(usage::trend),
+            last_errors: last(lines.iter().filter(is_error), SHOWN_ERRORS),
+            last_lines: last(lines.iter(), SHOWN_LINES),
+            pattern: index.and_then(|index| pattern(past, index)),
+            also_failed: self.neighbours(death, &others, opinion.cause)?,
+        })
+    }
+
+    /// Lines of the run that ended, by time.
+    fn lines(&self, death: &Timed, next_start_ns: Option<i64>) -> Result<Vec<Hit>, ExecError> {
+        let id = death.event.container_id.as_str();
+        let filter = Filter::And(vec![
+            Filter::Not(Box::new(field("stream", ValueTest::equals(lifecycle::STREAM)))),
+            field("container", ValueTest::equals(&death.event.container)),
+            field("container_id", ValueTest::equals(id)),
+        ]);
+        let end_ns = death.at_ns.saturating_add(LINES_AFTER_NS);
+        // Docker tells of a start some milliseconds after the program may have written its first lines.
+        let end_ns =
+            next_start_ns.map_or(end_ns, |start| end_ns.min(start - 20_000_000).max(death.at_ns + 1));
+        let range = TimeRange { start_ns: death.at_ns.saturating_sub(LINES_BEFORE_NS), end_ns };
+        search(self.reader, filter, range, MAX_LINES, self.context)
+    }
+
+    /// Others that ended badly, became unhealthy or wrote errors in the same seconds.
+    fn neighbours(&self, death: &Timed, others: &[Timed], cause: Cause) -> Result<Vec<Neighbour>, ExecError> {
+        let (from, to) = (death.at_ns - NEIGHBOURS_BEFORE_NS, death.at_ns + NEIGHBOURS_AFTER_NS);
+        let mut neighbours: Vec<Neighbour> = Vec::new();
+        let mut add = |service: &str, what: String, at_ns: i64| {
+            if neighbours.len() < MAX_NEIGHBOURS {
+                let after_ms = (at_ns - death.at_ns) / 1_000_000;
+                neighbours.push(Neighbour { service: service.to_owned(), what, after_ms });
+            }
+        };
+        for timed in others.iter().filter(|e| (from..=to).contains(&e.at_ns)) {
+            let event = &timed.event;
+            let is_bad = match event.action {
+                Action::Die => event.exit_code != Some(0),
+                Action::StartFailed => true,
+                Action::HealthStatus => event.health.as_deref() == Some("unhealthy"),
+                _ => false,
+            };
+            if is_bad {
+                add(&timed.service, event.msg.clone(), timed.at_ns);
+            }
+        }
+        // An orderly end drags nobody along; then errors elsewhere are somebody else's story.
+        if matches!(cause, Cause::CleanExit | Cause::StartFailure) {
+            return Ok(neighbours);
+        }
+        for (service, (count, first_ns)) in
+            self.errors(death, TimeRange { start_ns: death.at_ns, end_ns: to })?
+        {
+            let plural = if count == 1 { "" } else { "s" };
+            add(&service, format!("{count} error line{plural}"), first_ns);
+        }
+        Ok(neighbours)
+    }
+
+    /// Number and first time of other services' error lines.
+    fn errors(
+        &self,
+        death: &Timed,
+        range: TimeRange,
+    ) -> Result<std::collections::BTreeMap<String, (usize, i64)>, ExecError> {
+        let errors = LevelSet::of([Level::Error, Level::Critical, Level::Fatal]);
+        let filter = Filter::And(vec![
+            Filter::Not(Box::new(field("stream", ValueTest::equals(lifecycle::STREAM)))),
+            Filter::Not(Box::new(field("service_name", ValueTest::equals(&death.service)))),
+            Filter::Level(LevelTest { wanted: errors, otherwise: None }),
+        ]);
+        let mut found = std::collections::BTreeMap::new();
+        for hit in search(self.reader, filter, range, MAX_LINES, self.context)? {
+            let service = hit.labels.get("service_name").unwrap_or_default().to_owned();
+            found.entry(service).or_insert((0, hit.timestamp_ns)).0 += 1;
+        }
+        Ok(found)
+    }
+}
+
+/// The last of the hits, their lines cut.
+fn last<'a>(hits: impl DoubleEndedIterator<Item = &'a Hit>, count: usize) -> Vec<Hit> {
+    let mut last: Vec<Hit> = hits.rev().take(count).cloned().collect();
+    for hit in &mut last {
+        hit.line.truncate(MAX_LINE_BYTES);
+    }
+    last.reverse();
+    last
+}
