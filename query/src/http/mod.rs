@@ -16,20 +16,20 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod why;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware;
 use axum::response::{Html, IntoResponse};
 use axum::routing::{MethodRouter, get};
-use prometheus::Encoder;
 use tower_http::compression::CompressionLayer;
 
 pub use error::ApiError;
 pub use metrics::Metrics;
 pub(crate) use search::NDJSON;
-pub use state::AppState;
+pub use state::{AppState, MetricsBody};
 
 /// Every route and what answers it.
 fn routes() -> Vec<(&'static str, MethodRouter<AppState>)> {
@@ -41,6 +41,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("/api/v1/search", get(search::search)),
         ("/api/v1/tail", get(tail::tail)),
         ("/api/v1/traces/{id}", get(trace::trace)),
+        ("/api/v1/why", get(why::of_all)),
+        ("/api/v1/why/{container}", get(why::of_one)),
         ("/api/v1/containers", get(listing::containers)),
         ("/api/v1/labels", get(listing::labels)),
         ("/api/v1/stats", get(listing::stats)),
@@ -79,12 +81,15 @@ async fn ready(State(state): State<AppState>) -> Result<&'static str, ApiError> 
     ))
 }
 
-async fn metrics_text(State(state): State<AppState>) -> Result<impl IntoResponse, ApiError> {
-    let mut body = Vec::new();
-    prometheus::TextEncoder::new()
-        .encode(&state.registry().gather(), &mut body)
+async fn metrics_text(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, ApiError> {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (content_type, body) = state
+        .metrics_body(accept)
         .map_err(|e| ApiError::internal(format!("cannot write the metrics: {e}")))?;
-    Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], body))
+    Ok(([(header::CONTENT_TYPE, content_type)], body))
 }
 
 async fn unknown_path(uri: Uri) -> ApiError {

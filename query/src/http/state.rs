@@ -1,6 +1,6 @@
 //! What all handlers share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use store::Reader;
 use tokio::sync::{Semaphore, watch};
@@ -11,6 +11,24 @@ use super::metrics::Metrics;
 use crate::Config;
 use crate::exec::gate::Gate;
 use crate::exec::{Context, ExecError};
+
+type WriteMetrics = dyn Fn(&str) -> (&'static str, String) + Send + Sync;
+
+/// Writes `/metrics`: content type and body for a value of `Accept`.
+pub struct MetricsBody(Box<WriteMetrics>);
+
+impl MetricsBody {
+    /// Writes `/metrics` with this function.
+    pub fn new(write: impl Fn(&str) -> (&'static str, String) + Send + Sync + 'static) -> Self {
+        Self(Box::new(write))
+    }
+}
+
+impl std::fmt::Debug for MetricsBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MetricsBody")
+    }
+}
 
 /// What all handlers share, of the native API and of Loki's. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -25,6 +43,7 @@ struct Shared {
     gate: Gate,
     tails: Arc<Semaphore>,
     registry: prometheus::Registry,
+    metrics_body: OnceLock<MetricsBody>,
     metrics: Metrics,
     ready: watch::Receiver<bool>,
     shutdown: CancellationToken,
@@ -55,6 +74,7 @@ impl AppState {
                 gate,
                 tails,
                 registry,
+                metrics_body: OnceLock::new(),
                 metrics,
                 ready,
                 shutdown,
@@ -85,6 +105,25 @@ impl AppState {
     #[must_use]
     pub fn registry(&self) -> &prometheus::Registry {
         &self.shared.registry
+    }
+
+    /// Lets another writer than the plain text one write `/metrics`; the first call counts.
+    pub fn write_metrics_with(&self, body: MetricsBody) {
+        if self.shared.metrics_body.set(body).is_err() {
+            tracing::debug!("`/metrics` has its writer already");
+        }
+    }
+
+    /// Content type and body of `/metrics` for a value of `Accept`.
+    ///
+    /// # Errors
+    /// When the metrics cannot be written as text.
+    pub(super) fn metrics_body(&self, accept: &str) -> prometheus::Result<(&'static str, String)> {
+        if let Some(MetricsBody(write)) = self.shared.metrics_body.get() {
+            return Ok(write(accept));
+        }
+        let body = prometheus::TextEncoder::new().encode_to_string(&self.shared.registry.gather())?;
+        Ok((prometheus::TEXT_FORMAT, body))
     }
 
     /// Whether the process is ready to answer.

@@ -47,7 +47,7 @@ pub(super) fn pattern(past: &[Past], index: usize) -> Option<Pattern> {
     let summary = if restart_loop {
         let first_ns = lately.first().map_or(this.at_ns, |p| p.at_ns);
         let ms = u64::try_from((this.at_ns - first_ns) / 1_000_000).unwrap_or(0);
-        let alike = if lately.iter().all(|p| is_same(p)) { ", each in the same way" } else { "" };
+        let alike = if lately.iter().all(is_same) { ", each in the same way" } else { "" };
         format!("restart loop: {} deaths within {}{alike}", lately.len() + 1, span(ms))
     } else {
         format!("{} of {} earlier deaths were of the same kind", same.len(), earlier.len())

@@ -156,7 +156,7 @@ fn the_daemon_and_the_host_take_their_containers_along() {
     assert_eq!(verdict_among(&own, &[down]), Cause::DaemonRestart);
     let boot = of(at(50_000, Action::HostBoot), "", "dockerd", "");
     assert_eq!(
-        verdict_among(&[at(0, Action::Start), rebuilt(die(60_000, 255))], &[boot.clone()]),
+        verdict_among(&[at(0, Action::Start), rebuilt(die(60_000, 255))], std::slice::from_ref(&boot)),
         Cause::HostRestart
     );
     let later = [at(55_000, Action::Start), die(60_000, 1)];

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde_json::Value;
 
-use super::super::{listing, openapi, routes, search, tail, trace};
+use super::super::{listing, openapi, routes, search, tail, trace, why};
 
 fn document() -> Value {
     serde_json::from_str(openapi::DOCUMENT).unwrap()
@@ -33,6 +33,8 @@ fn every_parameter_is_documented_and_nothing_else() {
         ("/api/v1/search", names::<search::SearchParams>()),
         ("/api/v1/tail", names::<tail::TailParams>()),
         ("/api/v1/traces/{id}", names::<trace::TraceParams>()),
+        ("/api/v1/why", names::<why::WhyParams>()),
+        ("/api/v1/why/{container}", names::<why::WhyParams>()),
         ("/api/v1/containers", names::<listing::NoParams>()),
         ("/api/v1/labels", names::<listing::RangeParams>()),
         ("/api/v1/stats", names::<listing::RangeParams>()),
