@@ -102,7 +102,7 @@ pub(crate) struct Selection {
 /// Which times are wanted.
 #[derive(Debug, Args)]
 pub(crate) struct Times {
-    /// How far back to look, for example 30m, 1h, 7d [default: 1h]
+    /// How far back to look, for example 30m, 1h, 7d [default: everything stored]
     #[arg(long, value_name = "DURATION", conflicts_with = "from")]
     pub(crate) since: Option<String>,
     /// Start: RFC 3339, Unix time, or relative such as now-2h

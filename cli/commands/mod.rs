@@ -1,8 +1,14 @@
 //! One file for each command.
 
 mod check_config;
+mod client;
 mod completions;
+mod labels;
 mod run;
+mod search;
+mod stats;
+mod tail;
+mod trace;
 
 use std::collections::BTreeMap;
 
@@ -22,12 +28,12 @@ pub(crate) fn execute(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Run(args) => run::run(config(&common)?, &args),
         Command::Collect => run::collect(config(&common)?),
         Command::Serve => run::serve(config(&common)?),
-        Command::Search(_)
-        | Command::Tail(_)
-        | Command::Trace(_)
-        | Command::Ingest(_)
-        | Command::Labels(_)
-        | Command::Stats(_) => anyhow::bail!("not yet"),
+        Command::Search(args) => search::execute(&args, &common),
+        Command::Tail(args) => tail::execute(&args, &common),
+        Command::Trace(args) => trace::execute(&args, &common),
+        Command::Labels(args) => labels::execute(&args, &common),
+        Command::Stats(args) => stats::execute(&args, &common),
+        Command::Ingest(_) => anyhow::bail!("not yet"),
         Command::CheckConfig => check_config::execute(&common),
         Command::Completions(args) => Ok(completions::execute(&args)),
     }
@@ -56,15 +62,6 @@ fn sources(common: &Common) -> anyhow::Result<Sources> {
         .filter(|(name, _)| name.starts_with("BINNACLE_"))
         .collect();
     Ok(Sources { file, environment, flags: common.settings() })
-}
-
-/// A runtime for commands that ask a server.
-fn client_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("cannot start the async runtime")
 }
 
 /// The query with `--service` and `--level` added.
