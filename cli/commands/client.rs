@@ -2,8 +2,8 @@
 
 use anyhow::Context;
 use futures_util::StreamExt;
-use query::client::{Answer, Answers, Client, ClientError, SearchOptions};
 use query::Hit;
+use query::client::{Answer, Answers, Client, ClientError, SearchOptions};
 use serde_json::Value;
 use store::Reader;
 
@@ -79,11 +79,14 @@ pub(super) async fn each_hit(
 pub(super) fn tell_what_is_missing(summary: &Value, limit: usize) {
     let completeness = &summary["completeness"];
     if completeness["cut_by_limit"].as_bool() == Some(true) {
-        anstream::eprintln!("binnacle: there are more than {limit} records; raise --limit, or give 0 for all");
+        anstream::eprintln!(
+            "binnacle: there are more than {limit} records; raise --limit, or give 0 for all"
+        );
     }
     for gap in completeness["gaps"].as_array().into_iter().flatten() {
         let text = |field: &str| gap[field].as_str().unwrap_or("?").to_owned();
-        let lines = gap["lines"].as_u64().map_or_else(|| "lines".to_owned(), |lines| format!("{lines} lines"));
+        let lines =
+            gap["lines"].as_u64().map_or_else(|| "lines".to_owned(), |lines| format!("{lines} lines"));
         anstream::eprintln!(
             "binnacle: {lines} of `{}` may be missing between {} and {} ({})",
             text("name"),

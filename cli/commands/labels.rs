@@ -43,7 +43,9 @@ pub(crate) fn execute(args: &LabelsArgs, common: &Common) -> anyhow::Result<Outc
                 for value in values {
                     printer.text(value.as_str().unwrap_or("?"))?;
                 }
-                if let Some(more) = label.and_then(|label| label["values_omitted"].as_u64()).filter(|more| *more > 0) {
+                if let Some(more) =
+                    label.and_then(|label| label["values_omitted"].as_u64()).filter(|more| *more > 0)
+                {
                     anstream::eprintln!("binnacle: and {more} more values");
                 }
             }

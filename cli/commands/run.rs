@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
+use collector::docker::{self, DockerHost};
 use collector::exposition::Exposition;
 use prometheus::Registry;
 use query::http::AppState;
@@ -94,7 +95,7 @@ async fn live(config: Config, roles: Roles, stop: CancellationToken) -> anyhow::
     let (server, answers) = Server::build(&config, roles, &registry, &store, ready)?;
     tracing::info!(data = %config.data.display(), "answering on http://{address}");
 
-    let mut sources = Sources::start(&config, roles, &store, ready_sender)?;
+    let mut sources = Sources::start(&config, roles, &store, &registry, ready_sender)?;
     let requests_end = CancellationToken::new();
     let mut serving = JoinSet::new();
     let until = requests_end.clone();
@@ -144,6 +145,7 @@ impl Store {
                 return Ok(Self { writer: None, reader: Reader::open(&config.data)? });
             }
             let writer = Writer::open(&config.data, &config.store, &registry)?;
+            writer.set_retention(config.retention.clone());
             Ok(Self { reader: writer.reader(), writer: Some(writer) })
         });
         opening.await.context("opening the store panicked")?
@@ -185,6 +187,30 @@ impl Server {
     }
 }
 
+/// The daemon to collect from, `None` when the settings say `none`.
+fn docker_host(config: &Config) -> anyhow::Result<Option<DockerHost>> {
+    let named = config
+        .docker_host
+        .clone()
+        .or_else(|| std::env::var("DOCKER_HOST").ok().filter(|url| !url.is_empty()));
+    match named.as_deref() {
+        Some("none") => Ok(None),
+        Some(url) => Ok(Some(url.parse().context("the Docker daemon to collect from")?)),
+        None => Ok(Some(DockerHost::default())),
+    }
+}
+
+/// Tells once, when the daemon cannot be reached, what else can be done.
+async fn hint_at_demo(mut status: watch::Receiver<docker::Status>, docker_host: &DockerHost) {
+    let unreachable = status.wait_for(|status| matches!(status, docker::Status::Unreachable { .. })).await;
+    if unreachable.is_ok() {
+        tracing::warn!(
+            "no Docker daemon at {docker_host}: trying on; name another with --docker-host, \
+             or see Binnacle at work without Docker with `binnacle run --demo`"
+        );
+    }
+}
+
 /// What brings records in.
 struct Sources {
     stop: CancellationToken,
@@ -192,14 +218,75 @@ struct Sources {
 }
 
 impl Sources {
+    /// Starts everything that brings records in. `ready` turns true when the first listing of containers is
+    /// done, at once where there is nothing to list.
     fn start(
-        _config: &Config,
-        _roles: Roles,
-        _store: &Store,
+        config: &Config,
+        roles: Roles,
+        store: &Store,
+        registry: &Registry,
         ready: watch::Sender<bool>,
     ) -> anyhow::Result<Self> {
-        ready.send_replace(true);
-        Ok(Self { stop: CancellationToken::new(), tasks: JoinSet::new() })
+        let mut sources = Self { stop: CancellationToken::new(), tasks: JoinSet::new() };
+        let docker_host = docker_host(config)?;
+        match (&store.writer, docker_host) {
+            (Some(writer), Some(docker_host)) => {
+                sources.docker(config, writer, docker_host, registry, ready)?
+            }
+            _ => {
+                ready.send_replace(true);
+            }
+        }
+        if roles.demo {
+            tracing::warn!("the demo is not part of this build yet");
+        }
+        Ok(sources)
+    }
+
+    fn docker(
+        &mut self,
+        config: &Config,
+        writer: &Writer,
+        docker_host: DockerHost,
+        registry: &Registry,
+        ready: watch::Sender<bool>,
+    ) -> anyhow::Result<()> {
+        tracing::info!("collecting from the Docker daemon at {docker_host}");
+        let source = docker::Source::new(
+            &config.collect,
+            &config.ingest,
+            writer.clone(),
+            docker_host.clone(),
+            registry,
+        )?;
+        let mut listed = source.ready();
+        let status = source.status();
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            source.run(stop).await;
+            Ok(())
+        });
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                result = listed.wait_for(|listed| *listed) => {
+                    if result.is_ok() {
+                        ready.send_replace(true);
+                    }
+                }
+            }
+            Ok(())
+        });
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = hint_at_demo(status, &docker_host) => {}
+            }
+            Ok(())
+        });
+        Ok(())
     }
 
     /// Waits until a source fails; for ever when none does.

@@ -22,7 +22,9 @@ pub(crate) fn execute(args: &TailArgs, common: &Common) -> anyhow::Result<Outcom
             match answer? {
                 Answer::Hit(hit) => printer.hit(&hit)?,
                 Answer::Skipped(Some(records)) => {
-                    anstream::eprintln!("binnacle: {records} records were skipped here, they came faster than they were read");
+                    anstream::eprintln!(
+                        "binnacle: {records} records were skipped here, they came faster than they were read"
+                    );
                 }
                 Answer::Skipped(None) => {
                     anstream::eprintln!("binnacle: records were skipped here; search finds them");

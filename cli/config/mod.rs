@@ -4,7 +4,8 @@
 //! Every setting is checked on its own, so that one start reports all mistakes at once. The sources are
 //! passed in: nothing here reads the process environment.
 
-pub(crate) mod reference;
+#[cfg(test)]
+mod reference;
 mod sources;
 
 use std::fmt;

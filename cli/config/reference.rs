@@ -27,7 +27,7 @@ Durations are written `250ms`, `30s`, `1h30m`, `7d`; sizes `64MiB`, `10GB` or pl
 ";
 
 /// The page.
-pub(crate) fn markdown() -> String {
+fn markdown() -> String {
     let defaults = serde_json::to_value(Config::default()).expect("BUG: the defaults do not serialise");
     let schema = schemars::schema_for!(Config).to_value();
     let mut page = HEAD.to_owned();
