@@ -3,6 +3,7 @@
 mod check_config;
 mod client;
 mod completions;
+mod ingest;
 mod labels;
 mod run;
 mod search;
@@ -33,7 +34,7 @@ pub(crate) fn execute(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Trace(args) => trace::execute(&args, &common),
         Command::Labels(args) => labels::execute(&args, &common),
         Command::Stats(args) => stats::execute(&args, &common),
-        Command::Ingest(_) => anyhow::bail!("not yet"),
+        Command::Ingest(args) => ingest::execute(&args, &common),
         Command::CheckConfig => check_config::execute(&common),
         Command::Completions(args) => Ok(completions::execute(&args)),
     }

@@ -4,12 +4,16 @@
 //! new arrives; then the server finishes its requests; last the writer stores what is queued.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
+use collector::Enricher;
 use collector::docker::{self, DockerHost};
 use collector::exposition::Exposition;
+use collector::log_metrics::LogMetrics;
+use collector::observer::Observer;
 use prometheus::Registry;
 use query::http::AppState;
 use store::{Reader, Writer};
@@ -92,10 +96,15 @@ async fn live(config: Config, roles: Roles, stop: CancellationToken) -> anyhow::
     let registry = Registry::new();
     let store = Store::open(&config, roles, &registry).await?;
     let (ready_sender, ready) = watch::channel(false);
-    let (server, answers) = Server::build(&config, roles, &registry, &store, ready)?;
+    let log_metrics = LogMetrics::new(&config.collect.log_metrics).context("`collect.log_metrics`")?;
+    registry.register(Box::new(log_metrics.clone())).context("cannot register the metrics of log lines")?;
+    let (server, answers) = routes(&config, roles, &registry, &store, &log_metrics, ready)?;
     tracing::info!(data = %config.data.display(), "answering on http://{address}");
 
     let mut sources = Sources::start(&config, roles, &store, &registry, ready_sender)?;
+    if store.writer.is_some() {
+        sources.count_lines(log_metrics, store.reader.clone());
+    }
     let requests_end = CancellationToken::new();
     let mut serving = JoinSet::new();
     let until = requests_end.clone();
@@ -159,22 +168,19 @@ impl Store {
     }
 }
 
-/// The HTTP side of the process.
-struct Server;
-
-impl Server {
-    /// The routes, and the state of those that answer queries.
-    fn build(
-        config: &Config,
-        roles: Roles,
-        registry: &Registry,
-        store: &Store,
-        ready: watch::Receiver<bool>,
-    ) -> anyhow::Result<(Router, Option<AppState>)> {
-        if !roles.answer {
-            let exposition = Exposition::new(registry.clone(), None);
-            return Ok((collector::admin::router(exposition, ready), None));
-        }
+/// The routes of the process, and the state of those that answer queries.
+fn routes(
+    config: &Config,
+    roles: Roles,
+    registry: &Registry,
+    store: &Store,
+    log_metrics: &LogMetrics,
+    ready: watch::Receiver<bool>,
+) -> anyhow::Result<(Router, Option<AppState>)> {
+    let exemplars = log_metrics.clone();
+    let exposition = Exposition::new(registry.clone(), Some(Arc::new(move || exemplars.exemplars())));
+    let (mut router, mut answers) = (Router::new(), None);
+    if roles.answer {
         let state = AppState::new(
             store.reader.clone(),
             config.query.clone(),
@@ -183,8 +189,18 @@ impl Server {
             CancellationToken::new(),
         )
         .context("cannot register the metrics of queries")?;
-        Ok((query::http::router(state.clone()), Some(state)))
+        router = router.merge(query::http::router(state.clone()));
+        answers = Some(state);
+    } else {
+        router = router.merge(collector::admin::router(exposition, ready));
     }
+    if let Some(writer) = &store.writer {
+        let enricher = Arc::new(Enricher::new(&config.ingest));
+        let push = collector::push::router(writer.clone(), enricher, &config.ingest, registry)
+            .context("cannot register the metrics of pushes")?;
+        router = router.merge(push);
+    }
+    Ok((router, answers))
 }
 
 /// The daemon to collect from, `None` when the settings say `none`.
@@ -237,10 +253,24 @@ impl Sources {
                 ready.send_replace(true);
             }
         }
-        if roles.demo {
-            tracing::warn!("the demo is not part of this build yet");
+        if let (Some(writer), true) = (&store.writer, roles.demo) {
+            tracing::info!("playing the demo shop: try `binnacle search 'level:error'`");
+            let (ingest, writer, stop) = (config.ingest.clone(), writer.clone(), sources.stop.clone());
+            let enricher = Arc::new(Enricher::new(&ingest));
+            sources.tasks.spawn(async move {
+                collector::demo::run(ingest, writer, enricher, stop).await.context("the demo shop")
+            });
         }
         Ok(sources)
+    }
+
+    /// Counts what is stored, whichever source it comes from.
+    fn count_lines(&mut self, metrics: LogMetrics, reader: Reader) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            collector::log_metrics::follow(metrics, reader, stop).await;
+            Ok(())
+        });
     }
 
     fn docker(
@@ -252,6 +282,8 @@ impl Sources {
         ready: watch::Sender<bool>,
     ) -> anyhow::Result<()> {
         tracing::info!("collecting from the Docker daemon at {docker_host}");
+        // Before the log source: it reads from the catalog what the last process knew of the containers.
+        let observer = Observer::new(&docker_host, &config.collect, writer.clone(), registry)?;
         let source = docker::Source::new(
             &config.collect,
             &config.ingest,
@@ -259,6 +291,11 @@ impl Sources {
             docker_host.clone(),
             registry,
         )?;
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            observer.run(stop).await;
+            Ok(())
+        });
         let mut listed = source.ready();
         let status = source.status();
         let stop = self.stop.clone();

@@ -69,6 +69,11 @@ const POLL_INTERVAL: std::ops::RangeInclusive<Duration> = Duration::from_millis(
 const LIST_INTERVAL: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
 impl CollectConfig {
+    /// Value of the stream label `host`.
+    pub(crate) fn host_label(&self) -> String {
+        if self.host.is_empty() { crate::docker::host_name() } else { self.host.clone() }
+    }
+
     /// What is wrong with the section: (path within the section, message) for each mistake.
     #[must_use]
     pub fn validate(&self) -> Vec<(String, String)> {

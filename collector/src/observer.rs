@@ -10,12 +10,16 @@ use store::Writer;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::CollectConfig;
+use crate::docker::DockerHost;
 use crate::lifecycle::{LifecycleMetrics, Recorder};
 use crate::stats::{Containers, Exporter, Sampler, SamplerMetrics, StatsConfig};
 
 /// Waits between attempts to reach a daemon for the first time.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_LAST: Duration = Duration::from_secs(5);
+/// Longest wait for the head of an answer. A stats request waits for the daemon's next reading.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why there can be no observer.
 #[derive(Debug, thiserror::Error)]
@@ -43,19 +47,19 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Makes an observer of the daemon that `docker` leads to, which need not answer yet. Make it before the
-    /// log collector starts, since the catalog's rows tell what the last process knew. `host` is the stream
-    /// label of that name.
+    /// Makes an observer of the daemon at `docker_host`, which need not answer yet. Make it before the log
+    /// collector starts, since the catalog's rows tell what the last process knew.
     ///
     /// # Errors
-    /// When a metric is registered already, or the catalog cannot be read.
+    /// When the address cannot be used, a metric is registered already, or the catalog cannot be read.
     pub fn new(
-        docker: Docker,
-        config: StatsConfig,
-        host: String,
+        docker_host: &DockerHost,
+        config: &CollectConfig,
         writer: Writer,
         registry: &Registry,
     ) -> Result<Self, ObserverError> {
+        let docker = docker_host.client(REQUEST_TIMEOUT)?;
+        let (host, config) = (config.host_label(), config.stats.clone());
         let containers = Containers::default();
         let exporter = Exporter::new(containers.clone(), &config.labels)?;
         registry.register(Box::new(exporter.clone()))?;

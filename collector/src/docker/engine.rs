@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use bollard::Docker;
 use bollard::models::{ContainerInspectResponse, ContainerSummary, EventMessage};
 use bollard::query_parameters::{EventsOptions, ListContainersOptions};
-use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::{Stream, StreamExt};
 use tokio::time::timeout;
 
@@ -73,13 +73,7 @@ pub(super) struct Event {
 impl Engine {
     /// Asks the daemon who it is and agrees on a version of the API.
     pub(super) async fn connect(host: &DockerHost, metrics: &Metrics) -> Result<Self, EngineError> {
-        let seconds = REQUEST_TIMEOUT.as_secs();
-        let docker = match host {
-            DockerHost::Unix(path) => {
-                Docker::connect_with_unix(&path.to_string_lossy(), seconds, API_DEFAULT_VERSION)?
-            }
-            DockerHost::Tcp(address) => Docker::connect_with_http(address, seconds, API_DEFAULT_VERSION)?,
-        };
+        let docker = host.client(REQUEST_TIMEOUT)?;
         let limit = PING_TIMEOUT;
         let docker = timeout(limit, docker.negotiate_version())
             .await

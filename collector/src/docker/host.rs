@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
+
+use bollard::{API_DEFAULT_VERSION, Docker};
 
 /// Address of a Docker daemon. TLS and SSH are not spoken: use a socket proxy or a forwarded socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +37,22 @@ impl Default for DockerHost {
     /// The socket of a daemon installed by a package.
     fn default() -> Self {
         Self::Unix(PathBuf::from("/var/run/docker.sock"))
+    }
+}
+
+impl DockerHost {
+    /// A client that has not contacted the daemon yet, nor agreed on a version of the API.
+    ///
+    /// # Errors
+    /// When the address cannot be used.
+    pub(crate) fn client(&self, timeout: Duration) -> Result<Docker, bollard::errors::Error> {
+        let seconds = timeout.as_secs();
+        match self {
+            Self::Unix(path) => {
+                Docker::connect_with_unix(&path.to_string_lossy(), seconds, API_DEFAULT_VERSION)
+            }
+            Self::Tcp(address) => Docker::connect_with_http(address, seconds, API_DEFAULT_VERSION),
+        }
     }
 }
 

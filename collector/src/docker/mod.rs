@@ -109,7 +109,7 @@ impl Source {
     ) -> Result<Self, SourceError> {
         let parts = Parts {
             selection: Selection::new(config, own_container())?,
-            host: if config.host.is_empty() { host_name() } else { config.host.clone() },
+            host: config.host_label(),
             enricher: Arc::new(Enricher::new(ingest)),
             metrics: Metrics::new(registry)?,
             started_ns: timestamp::now_ns(),
@@ -156,7 +156,7 @@ fn own_container() -> Option<String> {
 }
 
 /// This machine's name.
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
     if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }

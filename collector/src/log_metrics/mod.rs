@@ -6,12 +6,13 @@
 
 mod config;
 mod duration;
+mod follow;
 mod request;
 mod route;
 mod rules;
 mod series;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -19,6 +20,7 @@ use store::record::attribute;
 use store::{Level, Record};
 
 pub use config::{DurationUnit, LogMetricsConfig, Rule, RuleKind};
+pub use follow::follow;
 
 use crate::exposition::Exemplars;
 use request::Requests;
@@ -26,10 +28,10 @@ use route::Routes;
 use rules::Rules;
 use series::{Family, Observation};
 
-/// Metrics from log lines. Shared by all sources; each batch takes its lock once.
-#[derive(Debug)]
+/// Metrics from log lines. Cloning shares them; each batch takes their lock once.
+#[derive(Clone, Debug)]
 pub struct LogMetrics {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
     desc: Desc,
 }
 
@@ -87,7 +89,7 @@ impl LogMetrics {
         };
         let help = "Metrics made from log lines.".to_owned();
         let desc = Desc::new("log_metrics".to_owned(), help, Vec::new(), Default::default())?;
-        Ok(Self { state: Mutex::new(state), desc })
+        Ok(Self { state: Arc::new(Mutex::new(state)), desc })
     }
 
     /// Counts records. Call it once per record, after the record is stored.
