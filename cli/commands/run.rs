@@ -15,7 +15,7 @@ use collector::exposition::Exposition;
 use collector::log_metrics::LogMetrics;
 use collector::observer::Observer;
 use prometheus::Registry;
-use query::http::AppState;
+use query::http::{AppState, MetricsBody};
 use store::{Reader, Writer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -189,6 +189,7 @@ fn routes(
             CancellationToken::new(),
         )
         .context("cannot register the metrics of queries")?;
+        state.write_metrics_with(MetricsBody::new(move |accept| exposition.render(accept)));
         router = router.merge(query::http::router(state.clone()));
         answers = Some(state);
     } else {
