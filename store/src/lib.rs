@@ -12,6 +12,8 @@ pub mod error;
 pub mod fields;
 mod filter;
 mod flush;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hash;
 mod head;
 mod index;

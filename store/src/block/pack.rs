@@ -63,6 +63,7 @@ pub(crate) fn unpack(stored: &[u8], raw_len: usize) -> Result<Vec<u8>, Malformed
     })
 }
 
+/// Checksum of bytes in a file. Fuzzers cannot guess checksums and would never get past them.
 pub(crate) fn crc(bytes: &[u8]) -> u32 {
-    crc32fast::hash(bytes)
+    if cfg!(fuzzing) { 0 } else { crc32fast::hash(bytes) }
 }

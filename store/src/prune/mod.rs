@@ -95,6 +95,13 @@ impl Plan {
         matches!(&self.need, Need::Nothing) || matches!(&self.need, Need::All(needs) if needs.is_empty())
     }
 
+    /// Whether a block's words have what is needed, without an index.
+    #[cfg(fuzzing)]
+    pub(crate) fn has_words(&self, has_word: impl Fn(&WordPattern) -> bool, runs_complete: bool) -> bool {
+        let has = |pattern: usize, or_run| has_word(&self.patterns[pattern]) || (or_run && !runs_complete);
+        self.need.holds(&has, None)
+    }
+
     /// Asks the word index of a window, once for all its blocks.
     ///
     /// # Errors

@@ -1,0 +1,62 @@
+//! Ways in for the fuzz targets in `fuzz/`. Not part of any other build.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::block::Block;
+use crate::config::ByteSize;
+use crate::index::WordPattern;
+use crate::part::{FilterCache, Part, PartId, PartWriter};
+use crate::prune::{Plan, Prune, Text, Verdict, WordHits};
+use crate::record::Labels;
+use crate::{Level, Record, StreamId, TimeRange};
+
+/// Reads everything the file at `path` claims to hold.
+pub fn read_part(path: &Path) {
+    let Ok(part) = Part::open(path) else { return };
+    let cache = FilterCache::new(ByteSize(1 << 20));
+    for number in 0..part.blocks().len() as u32 {
+        part.with_ids(number, &cache, |ids| ids.may_contain(7));
+        let Ok(block) = part.read(number) else { continue };
+        let (Ok(lines), Ok(pairs), Ok(times)) = (block.lines(), block.pairs(), block.timestamps()) else {
+            continue;
+        };
+        assert_eq!(lines.len(), times.len());
+        for i in 0..block.len() {
+            lines.get(i);
+            pairs.get(i).for_each(drop);
+        }
+    }
+}
+
+/// Writes `lines` to a part at `path` and looks for `needle`: its block must be kept when a line holds it.
+///
+/// # Panics
+/// When it is not, or the part does not give the lines back.
+pub fn find_in_part(path: &Path, lines: &[&[u8]], needle: &[u8]) {
+    let labels = Arc::new(Labels::default());
+    let record = |line: &&[u8]| Record {
+        timestamp_ns: 0,
+        labels: Arc::clone(&labels),
+        line: bytes::Bytes::copy_from_slice(line),
+        level: Level::Unset,
+        pairs: Vec::new(),
+    };
+    let records: Vec<Record> = lines.iter().map(record).collect();
+    let mut writer = PartWriter::create(path, PartId(1), TimeRange::ALL).expect("cannot write");
+    writer
+        .add(&Block::from_records(StreamId(1), Arc::clone(&labels), records.iter()), 0)
+        .expect("cannot write");
+    let written = writer.finish().expect("cannot write");
+    let part = Part::open(path).expect("cannot read");
+    let block = part.read(0).expect("cannot read");
+    assert!(block.lines().expect("cannot read").iter().eq(lines.iter().copied()));
+
+    let plan = Plan::new(&Prune::Text(Text::substring(needle)));
+    let cache = FilterCache::new(ByteSize(1 << 20));
+    let verdict = plan.judge(&part, 0, &WordHits::unknown(), &cache);
+    let has_word = |pattern: &WordPattern| written.words[0].iter().any(|word| pattern.fits(word));
+    let has_words = plan.has_words(has_word, written.blocks[0].runs_complete);
+    let holds = lines.iter().any(|line| memchr::memmem::find(line, needle).is_some());
+    assert!(!holds || (verdict == Verdict::Keep && has_words));
+}
