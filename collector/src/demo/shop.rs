@@ -121,7 +121,7 @@ impl Plan<'_> {
     fn browse(&mut self, start_ns: i64) {
         let path = format!("GET /products/{}", self.request.sku);
         let gateway = self.begin(Service::Gateway, path.clone(), None, start_ns);
-        let (end_ns, outcome) = self.catalog(gateway, path, start_ns);
+        let (end_ns, outcome) = self.catalog(gateway, &path, start_ns);
         self.end_after(gateway, end_ns, outcome);
     }
 
@@ -130,7 +130,7 @@ impl Plan<'_> {
         let start_ns = start_ns + self.random.latency_ns(0.8);
         let cart = self.begin(Service::Cart, "POST /items".to_owned(), Some(gateway), start_ns);
         let path = format!("GET /products/{}", self.request.sku);
-        let (end_ns, outcome) = self.catalog(cart, path, start_ns);
+        let (end_ns, outcome) = self.catalog(cart, &path, start_ns);
         let end_ns = self.end_after(cart, end_ns, outcome);
         self.end_after(gateway, end_ns, outcome);
     }
@@ -148,8 +148,8 @@ impl Plan<'_> {
         self.end_after(gateway, end_ns, outcome);
     }
 
-    fn catalog(&mut self, parent: usize, operation: String, after_ns: i64) -> (i64, Outcome) {
-        let (end_ns, _) = self.leaf(Service::Catalog, &operation, parent, after_ns, 6.0);
+    fn catalog(&mut self, parent: usize, operation: &str, after_ns: i64) -> (i64, Outcome) {
+        let (end_ns, _) = self.leaf(Service::Catalog, operation, parent, after_ns, 6.0);
         let outcome = if self.random.chance(CATALOG_BROKEN) { Outcome::Failed } else { Outcome::Done };
         if let Some(call) = self.request.calls.last_mut() {
             call.outcome = outcome;

@@ -29,7 +29,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::post;
 use bytes::Bytes;
-use store::{Batch, Writer};
+use store::{Batch, Record, Writer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
@@ -83,10 +83,14 @@ struct Push {
 
 /// What is sent, in which notation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+pub enum Format {
+    /// Loki's push request in JSON.
     LokiJson,
+    /// Loki's push request in protobuf; travels as a snappy block.
     LokiProtobuf,
+    /// OTLP's logs export in JSON.
     OtlpJson,
+    /// OTLP's logs export in protobuf.
     OtlpProtobuf,
 }
 
@@ -192,6 +196,16 @@ impl Push {
     }
 }
 
+/// The records that a decompressed body means, without storing them: what the routes do with it, for tests
+/// and fuzzing.
+///
+/// # Errors
+/// The text that the client would be answered.
+pub fn records_of(config: &IngestConfig, format: Format, body: &Bytes) -> Result<Vec<Record>, String> {
+    let builder = Builder::new(config.clone(), Arc::new(Enricher::new(config)));
+    parse(&builder, format, body).map(|decoded| decoded.records).map_err(|error| error.to_string())
+}
+
 fn decode(
     builder: &Builder,
     format: Format,
@@ -200,12 +214,16 @@ fn decode(
 ) -> Result<Decoded, PushError> {
     let limit = builder.config().push.max_decoded_bytes;
     let body = body::decompress(body, encoding, format.is_snappy(), limit)?;
+    parse(builder, format, &body)
+}
+
+fn parse(builder: &Builder, format: Format, body: &Bytes) -> Result<Decoded, PushError> {
     let mut request = builder.request(format.is_loki());
     match format {
-        Format::LokiJson => loki_json::decode(&body, &mut request)?,
-        Format::LokiProtobuf => loki_proto::decode(&body, &mut request)?,
-        Format::OtlpJson => otlp_json::decode(&body, &mut request)?,
-        Format::OtlpProtobuf => otlp_proto::decode(&body, &mut request)?,
+        Format::LokiJson => loki_json::decode(body, &mut request)?,
+        Format::LokiProtobuf => loki_proto::decode(body, &mut request)?,
+        Format::OtlpJson => otlp_json::decode(body, &mut request)?,
+        Format::OtlpProtobuf => otlp_proto::decode(body, &mut request)?,
     }
     request.finish()
 }

@@ -3,7 +3,7 @@
 use axum::http::{Request, StatusCode};
 use proptest::prelude::*;
 use prost::Message;
-use store::{Level, Origin, Record};
+use store::{Level, Origin};
 use tower::ServiceExt as _;
 
 use super::*;
@@ -60,11 +60,7 @@ fn builder(config: IngestConfig) -> Builder {
 }
 
 fn decoded(config: IngestConfig, format: Format, body: &[u8]) -> Result<Vec<Record>, PushError> {
-    let body = match format {
-        Format::LokiProtobuf => snap::raw::Encoder::new().compress_vec(body).unwrap(),
-        _ => body.to_vec(),
-    };
-    decode(&builder(config), format, body::Encoding::Identity, body.into()).map(|decoded| decoded.records)
+    parse(&builder(config), format, &Bytes::copy_from_slice(body)).map(|decoded| decoded.records)
 }
 
 fn loki_json(config: IngestConfig, body: &str) -> Result<Vec<Record>, PushError> {
@@ -489,6 +485,10 @@ async fn a_refused_push_stores_nothing_and_says_why() {
     );
     let (status, _) = server.post(LOKI, &[JSON, ("content-encoding", "br")], BODY).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
+    let proto =
+        PushRequest { streams: vec![ProtoStream { labels: r#"{a="b"}"#.into(), entries: vec![], hash: 0 }] };
+    let snappy = snap::raw::Encoder::new().compress_vec(&proto.encode_to_vec()).unwrap();
+    assert_eq!(server.post(LOKI, &[], snappy).await.0, StatusCode::NO_CONTENT);
     let (status, _) = server.post(LOKI, &[], "no snappy").await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     let (status, _) = server.post("/otlp/v1/logs", &[("content-type", "text/plain")], "x").await;
