@@ -289,7 +289,7 @@ impl Enricher {
                 }
             }
             Role::Time => {
-                let time = Some(text).filter(|text| !text.is_empty() && text.len() <= MAX_TIME_BYTES);
+                let time = Some(text).filter(|text| text.len() <= MAX_TIME_BYTES && time::is_likely(text));
                 stated.time.offer(rank, time.and_then(|text| std::str::from_utf8(text).ok()));
             }
             Role::TraceId => stated.trace_id.offer(rank, id(text)),

@@ -107,6 +107,8 @@ fn the_time_of_the_line_is_kept_as_logged() {
             r#"1.2.3.4 - - [01/Jan/2024:10:00:00 +0000] "GET / HTTP/1.1" 200 1"#,
             Some("01/Jan/2024:10:00:00 +0000"),
         ),
+        (r#"{"time":"12ms","ts":"2024-01-01T10:00:00Z"}"#, Some("2024-01-01T10:00:00Z")),
+        ("time=12 x=y", None),
         ("ready", None),
     ] {
         assert_eq!(record(line).pair(attribute::LOGGED_AT), time, "{line}");

@@ -1,10 +1,11 @@
-//! The routes as clients use them, over a store in a scratch folder.
+//! Bodies of every notation become records or are refused; the routes themselves are in [`http`].
 
-use axum::http::{Request, StatusCode};
+mod http;
+mod messages;
+
 use proptest::prelude::*;
 use prost::Message;
 use store::{Level, Origin};
-use tower::ServiceExt as _;
 
 use super::*;
 use crate::config::PushConfig;
@@ -12,47 +13,7 @@ use store::config::{ByteSize, Period};
 
 const SECOND_NS: i64 = 1_000_000_000;
 
-/// Loki's messages as its clients encode them.
-mod loki_messages {
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct PushRequest {
-        #[prost(message, repeated, tag = "1")]
-        pub(super) streams: Vec<Stream>,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Stream {
-        #[prost(string, tag = "1")]
-        pub(super) labels: String,
-        #[prost(message, repeated, tag = "2")]
-        pub(super) entries: Vec<Entry>,
-        #[prost(uint64, tag = "3")]
-        pub(super) hash: u64,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Entry {
-        #[prost(message, optional, tag = "1")]
-        pub(super) timestamp: Option<Timestamp>,
-        #[prost(string, tag = "2")]
-        pub(super) line: String,
-        #[prost(message, repeated, tag = "3")]
-        pub(super) metadata: Vec<Pair>,
-    }
-    #[derive(Clone, Copy, PartialEq, prost::Message)]
-    pub(super) struct Timestamp {
-        #[prost(int64, tag = "1")]
-        pub(super) seconds: i64,
-        #[prost(int32, tag = "2")]
-        pub(super) nanos: i32,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Pair {
-        #[prost(string, tag = "1")]
-        pub(super) name: String,
-        #[prost(string, tag = "2")]
-        pub(super) value: String,
-    }
-}
-use loki_messages::{Entry as ProtoEntry, Pair as ProtoPair, PushRequest, Stream as ProtoStream, Timestamp};
+use messages::loki::{Entry as ProtoEntry, Pair as ProtoPair, PushRequest, Stream as ProtoStream, Timestamp};
 
 fn builder(config: IngestConfig) -> Builder {
     let enricher = Arc::new(Enricher::new(&config));
@@ -242,85 +203,14 @@ fn otlp_json_becomes_records_as_in_loki() {
     );
 }
 
-/// OTLP's messages as its clients encode them, as far as this test needs them.
-mod otlp_messages {
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Export {
-        #[prost(message, repeated, tag = "1")]
-        pub(super) resource_logs: Vec<ResourceLogs>,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct ResourceLogs {
-        #[prost(message, optional, tag = "1")]
-        pub(super) resource: Option<Resource>,
-        #[prost(message, repeated, tag = "2")]
-        pub(super) scope_logs: Vec<ScopeLogs>,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Resource {
-        #[prost(message, repeated, tag = "1")]
-        pub(super) attributes: Vec<KeyValue>,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct ScopeLogs {
-        #[prost(message, repeated, tag = "2")]
-        pub(super) log_records: Vec<Record>,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Record {
-        #[prost(fixed64, tag = "1")]
-        pub(super) time_unix_nano: u64,
-        #[prost(int32, tag = "2")]
-        pub(super) severity_number: i32,
-        #[prost(message, optional, tag = "5")]
-        pub(super) body: Option<AnyValue>,
-        #[prost(message, repeated, tag = "6")]
-        pub(super) attributes: Vec<KeyValue>,
-        #[prost(bytes = "vec", tag = "9")]
-        pub(super) trace_id: Vec<u8>,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct KeyValue {
-        #[prost(string, tag = "1")]
-        pub(super) key: String,
-        #[prost(message, optional, tag = "2")]
-        pub(super) value: Option<AnyValue>,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct AnyValue {
-        #[prost(oneof = "Any", tags = "1, 3, 5, 6")]
-        pub(super) value: Option<Any>,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct List {
-        #[prost(message, repeated, tag = "1")]
-        pub(super) values: Vec<AnyValue>,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Map {
-        #[prost(message, repeated, tag = "1")]
-        pub(super) values: Vec<KeyValue>,
-    }
-    #[derive(Clone, PartialEq, prost::Oneof)]
-    pub(super) enum Any {
-        #[prost(string, tag = "1")]
-        Text(String),
-        #[prost(int64, tag = "3")]
-        Int(i64),
-        #[prost(message, tag = "5")]
-        List(List),
-        #[prost(message, tag = "6")]
-        Map(Map),
-    }
-}
-use otlp_messages::{Any, AnyValue, Export, KeyValue, List, Map};
+use messages::otlp::{Any, AnyValue, Export, KeyValue, List, Map};
 
 fn key(key: &str, value: Any) -> KeyValue {
     KeyValue { key: key.into(), value: Some(AnyValue { value: Some(value) }) }
 }
 
 fn export(attributes: Vec<KeyValue>, body: Any) -> Vec<u8> {
-    let record = otlp_messages::Record {
+    let record = messages::otlp::Record {
         time_unix_nano: 1_700_000_000_000_000_000,
         severity_number: 9,
         body: Some(AnyValue { value: Some(body) }),
@@ -328,11 +218,11 @@ fn export(attributes: Vec<KeyValue>, body: Any) -> Vec<u8> {
         trace_id: vec![0xab; 16],
     };
     let resource =
-        otlp_messages::Resource { attributes: vec![key("service.name", Any::Text("cart".into()))] };
+        messages::otlp::Resource { attributes: vec![key("service.name", Any::Text("cart".into()))] };
     Export {
-        resource_logs: vec![otlp_messages::ResourceLogs {
+        resource_logs: vec![messages::otlp::ResourceLogs {
             resource: Some(resource),
-            scope_logs: vec![otlp_messages::ScopeLogs { log_records: vec![record] }],
+            scope_logs: vec![messages::otlp::ScopeLogs { log_records: vec![record] }],
         }],
     }
     .encode_to_vec()
@@ -400,144 +290,4 @@ proptest! {
             records.iter().map(|r| (r.timestamp_ns, String::from_utf8(r.line.to_vec()).unwrap())).collect();
         prop_assert_eq!(found, expected);
     }
-}
-
-// === Over HTTP ===
-
-struct Server {
-    router: Router,
-    writer: Writer,
-    registry: prometheus::Registry,
-    _dir: tempfile::TempDir,
-}
-
-fn server(config: &IngestConfig) -> Server {
-    let (dir, registry) = (tempfile::tempdir().unwrap(), prometheus::Registry::new());
-    let writer = Writer::open(dir.path(), &store::Config::default(), &registry).unwrap();
-    let router = router(writer.clone(), Arc::new(Enricher::new(config)), config, &registry).unwrap();
-    Server { router, writer, registry, _dir: dir }
-}
-
-impl Server {
-    async fn post(
-        &self,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: impl Into<Body>,
-    ) -> (StatusCode, String) {
-        let mut request = Request::post(path);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let answer = self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap();
-        let status = answer.status();
-        let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
-        (status, String::from_utf8_lossy(&body).into_owned())
-    }
-
-    fn stored(&self) -> u64 {
-        let families = self.registry.gather();
-        let lines = families.iter().filter(|family| family.name() == "binnacle_push_lines_total");
-        lines.flat_map(|f| f.get_metric()).map(|m| m.get_counter().get_value() as u64).sum()
-    }
-}
-
-const LOKI: &str = "/loki/api/v1/push";
-const JSON: (&str, &str) = ("content-type", "application/json; charset=utf-8");
-const BODY: &str = r#"{"streams":[{"stream":{"a":"b"},"values":[["1","x"],["2","y"]]}]}"#;
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    use std::io::Write as _;
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-#[tokio::test]
-async fn a_push_is_answered_204_when_it_is_stored() {
-    let server = server(&IngestConfig::default());
-    assert_eq!(server.post(LOKI, &[JSON], BODY).await, (StatusCode::NO_CONTENT, String::new()));
-    assert_eq!(server.stored(), 2);
-    let zipped = gzip(BODY.replace('x', "z").as_bytes());
-    let answer = server.post(LOKI, &[JSON, ("content-encoding", "gzip")], zipped).await;
-    assert_eq!(answer.0, StatusCode::NO_CONTENT);
-    assert_eq!(server.stored(), 4);
-}
-
-#[tokio::test]
-async fn the_same_request_again_is_answered_204_and_stored_once() {
-    let server = server(&IngestConfig::default());
-    for _ in 0..3 {
-        assert_eq!(server.post(LOKI, &[JSON], BODY).await.0, StatusCode::NO_CONTENT);
-    }
-    assert_eq!(server.stored(), 2);
-}
-
-#[tokio::test]
-async fn a_refused_push_stores_nothing_and_says_why() {
-    let server = server(&IngestConfig::default());
-    let half =
-        r#"{"streams":[{"stream":{"a":"b"},"values":[["1","x"]]},{"stream":{},"values":[["1","x"]]}]}"#;
-    let (status, text) = server.post(LOKI, &[JSON], half).await;
-    assert_eq!(
-        (status, text.trim()),
-        (StatusCode::BAD_REQUEST, "error at least one label pair is required per stream")
-    );
-    let (status, _) = server.post(LOKI, &[JSON, ("content-encoding", "br")], BODY).await;
-    assert_eq!(status, StatusCode::BAD_REQUEST);
-    let proto =
-        PushRequest { streams: vec![ProtoStream { labels: r#"{a="b"}"#.into(), entries: vec![], hash: 0 }] };
-    let snappy = snap::raw::Encoder::new().compress_vec(&proto.encode_to_vec()).unwrap();
-    assert_eq!(server.post(LOKI, &[], snappy).await.0, StatusCode::NO_CONTENT);
-    let (status, _) = server.post(LOKI, &[], "no snappy").await;
-    assert_eq!(status, StatusCode::BAD_REQUEST);
-    let (status, _) = server.post("/otlp/v1/logs", &[("content-type", "text/plain")], "x").await;
-    assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
-    assert_eq!(server.stored(), 0);
-}
-
-#[tokio::test]
-async fn bodies_over_the_limits_are_answered_413() {
-    let push = PushConfig {
-        max_body_bytes: ByteSize(2048),
-        max_decoded_bytes: ByteSize(4096),
-        ..PushConfig::default()
-    };
-    let server = server(&IngestConfig { push, ..IngestConfig::default() });
-    let (status, text) = server.post(LOKI, &[JSON], "x".repeat(3000)).await;
-    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{text}");
-    assert!(text.contains("max_body_bytes"), "{text}");
-    let bomb = gzip(&vec![b' '; 1 << 20]);
-    let (status, text) = server.post(LOKI, &[JSON, ("content-encoding", "gzip")], bomb).await;
-    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{text}");
-    assert!(text.contains("max_decoded_bytes"), "{text}");
-    let bomb = snap::raw::Encoder::new().compress_vec(&vec![0; 1 << 14]).unwrap();
-    assert_eq!(server.post(LOKI, &[], bomb).await.0, StatusCode::PAYLOAD_TOO_LARGE);
-}
-
-#[tokio::test]
-async fn otlp_answers_in_the_notation_of_the_request() {
-    let server = server(&IngestConfig::default());
-    let (path, proto) = ("/otlp/v1/logs", ("content-type", "application/x-protobuf"));
-    let body = export(vec![], Any::Text("x".into()));
-    assert_eq!(server.post(path, &[proto], body).await, (StatusCode::OK, String::new()));
-    assert_eq!(server.post(path, &[JSON], r#"{"resourceLogs":[]}"#).await, (StatusCode::OK, "{}".to_owned()));
-    let (status, text) = server.post(path, &[JSON], "{").await;
-    assert_eq!(status, StatusCode::BAD_REQUEST);
-    let status: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(status["code"], 3);
-    let (status, text) = server.post(path, &[proto], vec![0xff]).await;
-    assert_eq!(status, StatusCode::BAD_REQUEST);
-    assert!(text.contains("no protobuf message"), "{text}");
-}
-
-#[tokio::test]
-async fn a_store_that_fails_is_answered_503_and_the_request_may_come_again() {
-    let server = server(&IngestConfig::default());
-    server.writer.clone().close().await.unwrap();
-    for _ in 0..2 {
-        let (status, text) = server.post(LOKI, &[JSON], BODY).await;
-        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
-    }
-    assert_eq!(server.stored(), 0);
 }
