@@ -67,16 +67,30 @@ pub(crate) struct Ingested {
     pub(crate) disk_bytes: u64,
 }
 
+/// The way records take into the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// In bulk, as `binnacle ingest` does: durable when all is done.
+    Load,
+    /// Batch by batch, as a collector does: each durable and visible when its call returns.
+    Append,
+}
+
 /// Stores every line of `file` in `dir`, until all of it is in blocks.
-pub(crate) fn ingest(file: &Path, dir: &Path) -> Result<Ingested> {
+pub(crate) fn ingest(file: &Path, dir: &Path, way: Way) -> Result<Ingested> {
     let parse_seconds = parse_only(file)?;
     let (before, _) = process::cpu_seconds()?;
     let start = Instant::now();
     let writer = Writer::open(dir, &store::Config::default(), &prometheus::Registry::new())?;
+    let mut loader = writer.loader();
     for_each_batch(file, |records| {
-        writer.append_blocking(Batch { records, ..Batch::default() })?;
+        match way {
+            Way::Load => loader.add(records)?,
+            Way::Append => drop(writer.append_blocking(Batch { records, ..Batch::default() })?),
+        }
         Ok(())
     })?;
+    loader.finish()?;
     writer.flush_blocking()?;
     let seconds = start.elapsed().as_secs_f64();
     let (after, _) = process::cpu_seconds()?;

@@ -17,6 +17,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use ingest::Way;
 use services::Services;
 
 const SEED: u64 = 20_261_121;
@@ -28,7 +29,8 @@ fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args.as_slice() {
-        ["ingest", file, dir] => ingest_child(Path::new(file), Path::new(dir)),
+        ["ingest", file, dir] => ingest_child(Path::new(file), Path::new(dir), Way::Load),
+        ["append", file, dir] => ingest_child(Path::new(file), Path::new(dir), Way::Append),
         ["query", file, dir] => query_child(Path::new(file), Path::new(dir)),
         ["generate", file, lines] => generate(Path::new(file), lines.parse()?).map(drop),
         [] => run(1_500_000, 5),
@@ -55,6 +57,8 @@ fn run(lines: usize, rounds: usize) -> Result<()> {
             zstd_bytes as f64 / bytes as f64,
             zstd_cpu / (bytes as f64 / 1e9)
         );
+        child("append", &file, &dir)?;
+        std::fs::remove_dir_all(&dir)?;
         child("ingest", &file, &dir)?;
         child("query", &file, &dir)?;
         std::fs::remove_dir_all(&dir)?;
@@ -98,11 +102,15 @@ fn child(mode: &str, file: &Path, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn ingest_child(file: &Path, dir: &Path) -> Result<()> {
+fn ingest_child(file: &Path, dir: &Path, way: Way) -> Result<()> {
     let bytes = std::fs::metadata(file)?.len() as f64;
-    let used = ingest::ingest(file, dir)?;
+    let used = ingest::ingest(file, dir, way)?;
+    let name = match way {
+        Way::Load => "ingest",
+        Way::Append => "append",
+    };
     println!(
-        "  ingest     cpu {:6.2} s   {:.3} B/B   {:5.2} CPU-s/GB   wall {:.2} s   memory {:.0} MB   (making records: {:.2} s)",
+        "  {name}     cpu {:6.2} s   {:.3} B/B   {:5.2} CPU-s/GB   wall {:.2} s   memory {:.0} MB   (making records: {:.2} s)",
         used.cpu_seconds,
         used.disk_bytes as f64 / bytes,
         used.cpu_seconds / (bytes / 1e9),
