@@ -154,7 +154,7 @@ impl Store {
                 return Ok(Self { writer: None, reader: Reader::open(&config.data)? });
             }
             let writer = Writer::open(&config.data, &config.store, &registry)?;
-            writer.set_retention(config.retention.clone());
+            writer.set_retention(config.retention);
             Ok(Self { reader: writer.reader(), writer: Some(writer) })
         });
         opening.await.context("opening the store panicked")?

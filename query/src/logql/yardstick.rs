@@ -12,6 +12,9 @@ use super::eval::{Environment, Evaluated, Steps, evaluate};
 use super::parse;
 use super::pipeline::{Pipeline, Scratch};
 
+/// Labels of a series and its value at each step.
+type Row = (BTreeMap<String, String>, Vec<Option<f64>>);
+
 fn cases(file: &str) -> Option<Vec<Value>> {
     let folder = PathBuf::from(std::env::var_os("BINNACLE_LOGQL_CASES")?);
     let text = std::fs::read_to_string(folder.join(file)).unwrap();
@@ -179,7 +182,7 @@ fn check(case: &Value, snapshot: &Snapshot, epoch_ns: i64) -> Result<(), String>
         (_, Evaluated::Matrix(matrix)) => matrix,
         (_, scalar) => return Err(format!("{scalar:?}")),
     };
-    let mut got: Vec<(BTreeMap<String, String>, Vec<Option<f64>>)> = matrix
+    let mut got: Vec<Row> = matrix
         .iter()
         .map(|series| {
             let mut row = vec![None; steps.count()];
@@ -187,7 +190,7 @@ fn check(case: &Value, snapshot: &Snapshot, epoch_ns: i64) -> Result<(), String>
             (series.labels.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(), row)
         })
         .collect();
-    let mut want: Vec<(BTreeMap<String, String>, Vec<Option<f64>>)> = Vec::new();
+    let mut want: Vec<Row> = Vec::new();
     for series in case["expect"]["series"].as_array().into_iter().flatten() {
         let samples = series["samples"].as_array().unwrap();
         let mut row: Vec<Option<f64>> = samples.iter().map(|v| (!v.is_null()).then(|| number(v))).collect();

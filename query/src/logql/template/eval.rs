@@ -136,7 +136,7 @@ impl Evaluator<'_> {
                 let count = count.min(i64::try_from(MAX_OUTPUT).unwrap_or(i64::MAX));
                 (0..count).map(|i| (Value::Int(i), Value::Int(i))).collect()
             }
-            Value::Nil | Value::NoValue => Vec::new(),
+            Value::Nil | Value::Absent => Vec::new(),
             other => {
                 return Err(format!(
                     "template: {0}:1: executing \"{0}\": range can't iterate over {1}",
@@ -263,8 +263,8 @@ impl Evaluator<'_> {
         for name in names {
             value = match value {
                 Value::Labels => Value::Text(self.context.labels.get(name).unwrap_or_default().to_owned()),
-                Value::Map(mut map) => map.remove(name).unwrap_or(Value::NoValue),
-                Value::Nil | Value::NoValue => {
+                Value::Map(mut map) => map.remove(name).unwrap_or(Value::Absent),
+                Value::Nil | Value::Absent => {
                     return Err(format!(
                         "template: {0}:1: executing \"{0}\" at <.{name}>: nil pointer evaluating interface {{}}.{name}",
                         self.name

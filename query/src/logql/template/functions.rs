@@ -153,7 +153,7 @@ pub(super) fn lookup(name: &str) -> Option<&'static Function> {
 pub(super) fn text(values: &[Value], i: usize) -> Result<&str, String> {
     match values.get(i) {
         Some(Value::Text(text)) => Ok(text),
-        Some(Value::NoValue) | None => Ok(""),
+        Some(Value::Absent) | None => Ok(""),
         Some(other) => Err(format!("wrong type for value; expected string; got {}", other.type_name())),
     }
 }

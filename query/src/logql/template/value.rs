@@ -10,7 +10,7 @@ use jiff::Zoned;
 pub(super) enum Value {
     Nil,
     /// What a map without the key yields.
-    NoValue,
+    Absent,
     Bool(bool),
     Int(i64),
     Float(f64),
@@ -26,7 +26,7 @@ impl Value {
     /// Go's name of the type.
     pub(super) const fn type_name(&self) -> &'static str {
         match self {
-            Self::Nil | Self::NoValue => "<nil>",
+            Self::Nil | Self::Absent => "<nil>",
             Self::Bool(_) => "bool",
             Self::Int(_) => "int",
             Self::Float(_) => "float64",
@@ -41,7 +41,7 @@ impl Value {
     /// Whether `if` takes it for true.
     pub(super) fn is_true(&self) -> bool {
         match self {
-            Self::Nil | Self::NoValue => false,
+            Self::Nil | Self::Absent => false,
             Self::Bool(value) => *value,
             Self::Int(value) => *value != 0,
             Self::Float(value) => *value != 0.0,
@@ -56,7 +56,7 @@ impl Value {
     pub(super) fn print(&self) -> String {
         match self {
             Self::Nil => "<nil>".to_owned(),
-            Self::NoValue => "<no value>".to_owned(),
+            Self::Absent => "<no value>".to_owned(),
             Self::Bool(value) => value.to_string(),
             Self::Int(value) => value.to_string(),
             Self::Float(value) => general(*value, None),
@@ -83,7 +83,7 @@ impl Value {
             (Self::Bool(a), Self::Bool(b)) => Ok(Some(a.cmp(b))),
             (Self::Nil, Self::Nil) => Ok(Some(Ordering::Equal)),
             (Self::Nil, _) | (_, Self::Nil) => Ok(None),
-            (Self::List(_) | Self::Map(_) | Self::Time(_) | Self::Labels | Self::NoValue, _) => {
+            (Self::List(_) | Self::Map(_) | Self::Time(_) | Self::Labels | Self::Absent, _) => {
                 Err("invalid type for comparison".to_owned())
             }
             _ => Err("incompatible types for comparison".to_owned()),
