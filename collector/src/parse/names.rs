@@ -81,7 +81,8 @@ impl Names {
         if let Some(meaning) = self.exact(path.as_bytes()) {
             return Some(meaning);
         }
-        let mut end = path.as_bytes();
+        // A longer end is longer than any name.
+        let mut end = &path.as_bytes()[path.len().saturating_sub(MAX_FIELD_NAME_BYTES + 1)..];
         while let Some(dot) = memchr::memchr(b'.', end) {
             end = &end[dot + 1..];
             if let Some(meaning) = self.exact(end).filter(|meaning| meaning.role.is_id()) {

@@ -9,8 +9,8 @@ use super::{Value, text};
 /// Longest name that is searched for in text, in bytes: what precedes `=` in a blob is no name.
 const MAX_NAME_BYTES: usize = 64;
 
-/// Longest value after a colon, in bytes.
-const MAX_NEAR_BYTES: usize = 256;
+/// Longest value after a colon, in bytes: longer than any id that is kept, short enough to be looked at again.
+const MAX_NEAR_BYTES: usize = 160;
 
 /// Whether a line starts like logfmt: a name right before `=`, then a value.
 pub(super) fn starts(line: &[u8]) -> bool {
