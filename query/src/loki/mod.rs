@@ -16,6 +16,9 @@ mod query;
 mod stubs;
 mod tail;
 
+#[cfg(test)]
+mod tests;
+
 use axum::routing::{MethodRouter, any, get};
 
 use crate::http::AppState;
