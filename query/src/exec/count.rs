@@ -215,14 +215,16 @@ impl Counter<'_> {
             matched.push(row);
             ControlFlow::Continue(())
         })?;
-        let Some(by) = self.request.by.as_deref() else {
+        let by = self.request.by.as_deref();
+        let of_stream = by.map_or(Some(""), |name| field::in_labels(block.labels(), name));
+        if let Some(value) = of_stream.filter(|_| by != Some(LEVEL)) {
             for row in matched {
-                self.cell(sums, "")?[self.buckets.index(timestamps[row])] += 1;
+                self.cell(sums, value)?[self.buckets.index(timestamps[row])] += 1;
             }
             return Ok(());
-        };
+        }
+        let by = by.unwrap_or_default();
         let levels = block.levels()?;
-        let lines = block.lines()?;
         for row in matched {
             let bucket = self.buckets.index(timestamps[row]);
             let named = levels[row].name().filter(|_| by == LEVEL);
@@ -233,7 +235,7 @@ impl Counter<'_> {
             let row = Row {
                 labels: block.labels(),
                 level: levels[row],
-                line: lines.get(row),
+                line: block.lines()?.get(row),
                 pairs: RowPairs::Block(&pairs, row),
             };
             let value = field::value_of(&row, by);

@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use store::block::BlockError;
-use store::{Block, BlockRef};
+use store::{Block, BlockRef, Level};
 
 use crate::filter::{BlockPairs, Filter, Row, RowPairs};
 use crate::hit::{self, Hit};
@@ -61,10 +61,24 @@ pub fn matching_rows(
         in_order(rows, order, |row| Ok(visit(row)))?;
         return Ok(());
     }
-    if let Some(wanted) = filter.levels().listed()
-        && !block.levels()?.get(rows.clone()).unwrap_or_default().iter().any(|level| wanted.contains(level))
-    {
-        return Ok(());
+    if let Some(wanted) = filter.levels().listed() {
+        let levels = block.levels()?.get(rows.clone()).unwrap_or_default();
+        if !levels.iter().any(|level| wanted.contains(level)) {
+            return Ok(());
+        }
+        if let Filter::Level(test) = filter
+            && !levels.contains(&Level::Unset)
+        {
+            // The lines need not be decoded.
+            let first = rows.start;
+            return in_order(rows, order, |row| {
+                Ok(if test.wanted.contains(levels[row - first]) {
+                    visit(row)
+                } else {
+                    ControlFlow::Continue(())
+                })
+            });
+        }
     }
     let pairs = BlockPairs::of(block);
     let lines = block.lines()?;

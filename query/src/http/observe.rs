@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -21,7 +22,8 @@ pub(super) async fn observe(State(state): State<AppState>, request: Request, nex
     let status = response.status();
     let route = route.as_ref().map_or(UNKNOWN_ROUTE, MatchedPath::as_str);
     state.metrics().request_done(route, method.as_str(), status.as_u16(), took);
-    if status.is_server_error() {
+    // 503 says "not now" on purpose: while starting, or when too many ask.
+    if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
         tracing::warn!(%method, %uri, status = status.as_u16(), took_ms = took.as_millis(), "request failed");
     } else {
         tracing::debug!(%method, %uri, status = status.as_u16(), took_ms = took.as_millis(), "request answered");
