@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::CollectConfig;
 use crate::docker::DockerHost;
-use crate::lifecycle::{LifecycleMetrics, Recorder};
+use crate::lifecycle::{LifecycleMetrics, Past, Recorder};
 use crate::stats::{Containers, Exporter, Sampler, SamplerMetrics, StatsConfig};
 
 /// Waits between attempts to reach a daemon for the first time.
@@ -24,9 +24,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Why there can be no observer.
 #[derive(Debug, thiserror::Error)]
 pub enum ObserverError {
-    /// The address cannot be used.
-    #[error("cannot use the Docker host: {0}")]
-    Docker(#[from] bollard::errors::Error),
     /// A metric is registered twice.
     #[error("cannot register metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -38,39 +35,42 @@ pub enum ObserverError {
 /// Samples containers and records what happens to them.
 #[derive(Debug)]
 pub struct Observer {
-    docker: Docker,
+    docker_host: DockerHost,
     config: StatsConfig,
+    host: String,
+    writer: Writer,
     containers: Containers,
     exporter: Exporter,
     sampler_metrics: SamplerMetrics,
-    recorder: Recorder,
+    lifecycle_metrics: LifecycleMetrics,
+    past: Past,
 }
 
 impl Observer {
-    /// Makes an observer of the daemon at `docker_host`, which need not answer yet. Make it before the log
+    /// Makes an observer of the daemon at `docker_host`, which need not be there yet. Make it before the log
     /// collector starts, since the catalog's rows tell what the last process knew.
     ///
     /// # Errors
-    /// When the address cannot be used, a metric is registered already, or the catalog cannot be read.
+    /// When a metric is registered already, or the catalog cannot be read.
     pub fn new(
         docker_host: &DockerHost,
         config: &CollectConfig,
         writer: Writer,
         registry: &Registry,
     ) -> Result<Self, ObserverError> {
-        let docker = docker_host.client(REQUEST_TIMEOUT)?;
-        let (host, config) = (config.host_label(), config.stats.clone());
         let containers = Containers::default();
-        let exporter = Exporter::new(containers.clone(), &config.labels)?;
+        let exporter = Exporter::new(containers.clone(), &config.stats.labels)?;
         registry.register(Box::new(exporter.clone()))?;
-        let metrics = LifecycleMetrics::new(registry)?;
         Ok(Self {
-            recorder: Recorder::new(docker.clone(), writer, containers.clone(), host, metrics)?,
-            sampler_metrics: SamplerMetrics::new(registry)?,
-            docker,
-            config,
+            docker_host: docker_host.clone(),
+            config: config.stats.clone(),
+            host: config.host_label(),
+            past: Past::read(&writer)?,
+            writer,
             containers,
             exporter,
+            sampler_metrics: SamplerMetrics::new(registry)?,
+            lifecycle_metrics: LifecycleMetrics::new(registry)?,
         })
     }
 
@@ -78,20 +78,28 @@ impl Observer {
     pub async fn run(self, cancel: CancellationToken) {
         let docker = tokio::select! {
             () = cancel.cancelled() => return,
-            docker = negotiated(self.docker) => docker,
+            docker = connected(&self.docker_host) => docker,
         };
         let mut tasks = JoinSet::new();
         if self.config.enabled {
             let sampler = Sampler::new(
                 docker.clone(),
                 self.config,
-                self.containers,
+                self.containers.clone(),
                 self.exporter,
                 self.sampler_metrics,
             );
             tasks.spawn(sampler.run(cancel.clone()));
         }
-        tasks.spawn(self.recorder.with_docker(docker).run(cancel));
+        let recorder = Recorder::new(
+            docker,
+            self.writer,
+            self.containers,
+            self.host,
+            &self.past,
+            self.lifecycle_metrics,
+        );
+        tasks.spawn(recorder.run(cancel));
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "observing containers ended");
@@ -100,11 +108,16 @@ impl Observer {
     }
 }
 
-/// The client with the newest version of the API that both sides speak, once the daemon answers.
-async fn negotiated(docker: Docker) -> Docker {
+/// A client with the newest version of the API that both sides speak, once the daemon is there and answers.
+async fn connected(docker_host: &DockerHost) -> Docker {
     let mut wait = RETRY_FIRST;
     loop {
-        match docker.clone().negotiate_version().await {
+        // A client of a socket that does not exist yet cannot be made at all.
+        let attempt = match docker_host.client(REQUEST_TIMEOUT) {
+            Ok(docker) => docker.negotiate_version().await,
+            Err(error) => Err(error),
+        };
+        match attempt {
             Ok(docker) => return docker,
             Err(error) => tracing::debug!(%error, "the Docker daemon does not answer yet"),
         }

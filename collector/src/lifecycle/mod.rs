@@ -9,7 +9,7 @@ mod rebuild;
 mod recorder;
 mod translate;
 
-pub use recorder::{LifecycleMetrics, Recorder};
+pub use recorder::{LifecycleMetrics, Past, Recorder};
 
 use store::lifecycle::{Action, Death, Event, Usage};
 

@@ -12,7 +12,7 @@ use bollard::query_parameters::{EventsOptions, InspectContainerOptions, ListCont
 use futures_util::{Stream, StreamExt, stream};
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 use store::lifecycle::{Action, Event};
-use store::{Record, Writer};
+use store::{Container, Record, Writer};
 use tokio::sync::mpsc;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout};
@@ -125,29 +125,37 @@ pub struct Recorder {
     unsettled: HashSet<String>,
 }
 
-impl Recorder {
-    /// Continues where the last process stopped. Make it before anything else changes the catalog: its rows
-    /// tell what that process knew. `host` is the label of that name.
+/// What the last process knew: read it before anything else changes the catalog.
+#[derive(Debug)]
+pub struct Past {
+    position: Option<Vec<u8>>,
+    rows: Vec<Container>,
+}
+
+impl Past {
+    /// Reads it from the catalog.
     ///
     /// # Errors
     /// When the catalog cannot be read.
+    pub fn read(writer: &Writer) -> Result<Self, store::StoreError> {
+        Ok(Self { position: writer.cursor(SOURCE)?, rows: writer.reader().containers()? })
+    }
+}
+
+impl Recorder {
+    /// Continues where the last process stopped. `docker` must have negotiated its API version; `host` is the
+    /// label of that name.
+    #[must_use]
     pub fn new(
         docker: Docker,
         writer: Writer,
         containers: Containers,
         host: String,
+        past: &Past,
         metrics: LifecycleMetrics,
-    ) -> Result<Self, store::StoreError> {
-        let position = writer.cursor(SOURCE)?;
-        let rows = writer.reader().containers()?;
-        let ledger = Ledger::new(host, containers, position.as_deref(), &rows);
-        Ok(Self { docker, writer, ledger, metrics, waiting: HashMap::new(), unsettled: HashSet::new() })
-    }
-
-    /// The same over a client that has negotiated its API version.
-    #[must_use]
-    pub fn with_docker(self, docker: Docker) -> Self {
-        Self { docker, ..self }
+    ) -> Self {
+        let ledger = Ledger::new(host, containers, past.position.as_deref(), &past.rows);
+        Self { docker, writer, ledger, metrics, waiting: HashMap::new(), unsettled: HashSet::new() }
     }
 
     /// Records until cancelled.
