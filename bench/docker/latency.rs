@@ -6,7 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails here fails the measurement")]
 #![expect(clippy::print_stdout, reason = "the figures")]
 
-#[path = "../tests/harness/mod.rs"]
+#[path = "../../tests/harness/mod.rs"]
 #[expect(dead_code, unused_imports, unused_macros, reason = "the tests use the rest of it")]
 mod harness;
 

@@ -8,7 +8,7 @@
 #![expect(clippy::print_stdout, reason = "the figures")]
 
 mod fake_engine;
-#[path = "../tests/harness/mod.rs"]
+#[path = "../../tests/harness/mod.rs"]
 #[expect(dead_code, unused_imports, unused_macros, reason = "the tests use the rest of it")]
 mod harness;
 
