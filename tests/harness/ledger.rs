@@ -35,7 +35,7 @@ pub(crate) struct Gap {
     pub(crate) reason: String,
 }
 
-/// Everything a server answers, oldest first.
+/// Every line a server answers, oldest first. What happened to containers (`stream="events"`) is left out.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) records: Vec<Record>,
@@ -56,7 +56,8 @@ impl Ledger {
         let records = text.lines().map(|line| {
             serde_json::from_str(line).unwrap_or_else(|error| panic!("no record ({error}): {line}"))
         });
-        Self { records: records.collect(), gaps: gaps(server) }
+        let logged = |r: &Record| r.labels.get("stream").is_none_or(|stream| stream != "events");
+        Self { records: records.filter(logged).collect(), gaps: gaps(server) }
     }
 
     /// Records of one container, by stream, in the order of the answer.
