@@ -301,6 +301,8 @@ fn probe(
     known: &mut BTreeSet<String>,
 ) -> Result<(), store::block::BlockError> {
     known.extend(block.labels().iter().map(|(name, _)| name.to_owned()));
+    let short_names = field::ALIASES.iter().filter(|(_, long)| block.labels().get(long).is_some());
+    known.extend(short_names.map(|(short, _)| (*short).to_owned()));
     let block = block.open()?;
     let lines = block.lines()?;
     let levels = block.levels()?;

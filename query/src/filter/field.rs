@@ -17,7 +17,7 @@ use super::compare::{self, Bound};
 use super::text::{self, TextTest};
 
 /// Short names of stream labels that people write.
-const ALIASES: [(&str, &str); 2] = [("service", "service_name"), ("project", "compose_project")];
+pub(crate) const ALIASES: [(&str, &str); 2] = [("service", "service_name"), ("project", "compose_project")];
 
 /// A test of one field.
 #[derive(Clone, Debug)]

@@ -88,7 +88,7 @@ async fn what_is_wrong_is_named() {
     let server = server(Config::default());
     for (target, kind, part) in [
         ("/api/v1/search?query=a%20AND", "bad_query", "a term is missing"),
-        ("/api/v1/search?query=servce:pay", "unknown_field", "`service_name`"),
+        ("/api/v1/search?query=srvice:pay", "unknown_field", "`service`"),
         ("/api/v1/search?start=yesterday", "bad_time", "`yesterday`"),
         ("/api/v1/search?since=5y", "bad_time", "`since`"),
         ("/api/v1/search?start=now&end=now-1h", "bad_time", "empty"),
