@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::catalog::{CatalogWriter, NewBatch, StreamRow};
 use crate::error::StoreError;
 use crate::hash::PointerHasher;
-use crate::head::Commit;
+use crate::head::{Commit, memory_of};
 use crate::payload::{self, Encoder};
 use crate::record::{Labels, Record, StreamId};
 use crate::writer::budget::Share;
@@ -29,7 +29,7 @@ const COMMIT_INTERVAL: Duration = Duration::from_millis(5);
 const LARGE_BYTES: usize = 1 << 20;
 /// Records of this much memory close a commit; what else waits goes into the next one.
 const MAX_COMMIT_BYTES: usize = 16 << 20;
-/// Line bytes above which the records of a commit are split into several payloads.
+/// Memory of records above which those of a commit are split into several payloads.
 const MAX_PAYLOAD_BYTES: usize = 8 << 20;
 
 /// A batch on its way to disk.
@@ -250,7 +250,7 @@ impl Committer {
 fn payload_len(records: &[Record]) -> usize {
     let mut bytes = 0;
     for (i, record) in records.iter().enumerate() {
-        bytes += record.line.len();
+        bytes += memory_of(record);
         if i > 0 && bytes > MAX_PAYLOAD_BYTES {
             return i;
         }

@@ -102,12 +102,12 @@ impl Writer {
             Committer::new(catalog, streams, recovered.next_seq, Arc::clone(&common), flush_bytes)?;
         let flush = Flusher::new(Arc::clone(&common), config.clone(), recovered.window_ns);
         let retention = Arc::new(Mutex::new(RetentionConfig::keep_all()));
-        let keep = Keeper::new(common, Arc::clone(&retention));
+        let keep = Keeper::new(Arc::clone(&common), Arc::clone(&retention));
         #[cfg(test)]
         let tenure = Arc::downgrade(&tenure);
-        spawn("binnacle-commit", move || committer.run(messages))?;
-        spawn("binnacle-flush", move || flush.run(&flush_requests))?;
-        spawn("binnacle-keep", move || keep.run(&keep_requests))?;
+        spawn("binnacle-commit", Arc::clone(&common), move || committer.run(messages))?;
+        spawn("binnacle-flush", Arc::clone(&common), move || flush.run(&flush_requests))?;
+        spawn("binnacle-keep", common, move || keep.run(&keep_requests))?;
         let inner = Inner {
             queue: Some(queue),
             flusher,
@@ -257,12 +257,28 @@ impl Drop for Inner {
     }
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
+fn spawn(name: &str, common: Arc<Common>, work: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
     std::thread::Builder::new()
         .name(name.to_owned())
-        .spawn(work)
+        .spawn(move || {
+            let _fuse = Fuse(common);
+            work();
+        })
         .map(drop)
         .map_err(|e| StoreError::io("start thread", Path::new(name), e))
+}
+
+/// Ends the writer when one of its threads panics: appends fail then instead of waiting for ever.
+struct Fuse(Arc<Common>);
+
+impl Drop for Fuse {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("a thread of the store has failed; nothing more is stored until a restart");
+            self.0.tenure.stop();
+            self.0.budget.close();
+        }
+    }
 }
 
 #[cfg(test)]
