@@ -29,6 +29,10 @@ pub(super) struct Description {
     pub(super) tty: bool,
     /// Log driver.
     pub(super) driver: String,
+    /// Bytes of the log that rotation leaves at least, `None` without rotation.
+    pub(super) kept_bytes: Option<u64>,
+    /// Docker removes it when it ends (`--rm`).
+    pub(super) auto_remove: bool,
     /// Docker's word: `created`, `running`, `exited`, ...
     pub(super) state: String,
     pub(super) running: bool,
@@ -43,7 +47,8 @@ impl Description {
     pub(super) fn new(id: &str, answer: ContainerInspectResponse) -> Self {
         let config = answer.config.unwrap_or_default();
         let state = answer.state.unwrap_or_default();
-        let log_config = answer.host_config.and_then(|host| host.log_config);
+        let host_config = answer.host_config.unwrap_or_default();
+        let log_config = host_config.log_config.unwrap_or_default();
         let running = state.running.unwrap_or(false);
         let started_ns = state.started_at.as_deref().and_then(instant);
         let finished_ns = state.finished_at.as_deref().and_then(instant);
@@ -53,7 +58,9 @@ impl Description {
             image: config.image.or(answer.image).unwrap_or_default(),
             labels: config.labels.unwrap_or_default(),
             tty: config.tty.unwrap_or(false),
-            driver: log_config.and_then(|config| config.typ).unwrap_or_default(),
+            kept_bytes: kept_bytes(log_config.config.as_ref()),
+            driver: log_config.typ.unwrap_or_default(),
+            auto_remove: host_config.auto_remove.unwrap_or(false),
             state: state.status.map(|status| status.to_string()).unwrap_or_default(),
             running,
             created_ns: answer.created.as_deref().and_then(instant).unwrap_or(0),
@@ -126,6 +133,23 @@ impl Description {
     }
 }
 
+/// What rotation leaves when it has just happened, by the options `max-size` and `max-file`: all files but the
+/// newest. `None` when the options say nothing (drivers without rotation, or with a generous default).
+fn kept_bytes(options: Option<&HashMap<String, String>>) -> Option<u64> {
+    let options = options?;
+    let size = options.get("max-size")?.trim().to_ascii_lowercase();
+    let digits = size.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let factor = match size.chars().nth(digits.len()) {
+        Some('k') => 1 << 10,
+        Some('m') => 1 << 20,
+        Some('g') => 1 << 30,
+        _ => 1,
+    };
+    let size = digits.parse::<u64>().ok()?.checked_mul(factor)?;
+    let files = options.get("max-file").and_then(|files| files.trim().parse::<u64>().ok()).unwrap_or(1);
+    Some(size.saturating_mul(files.saturating_sub(1)))
+}
+
 /// A time of an inspect; Docker writes the year 1 for "never".
 fn instant(text: &str) -> Option<i64> {
     timestamp::parse(text.as_bytes()).filter(|ns| *ns > 0)
@@ -162,6 +186,21 @@ mod tests {
         );
         let pairs: Vec<_> = d.pairs().iter().map(|p| format!("{}={}", p.name, p.value)).collect();
         assert_eq!(pairs, ["container_id=abc", "image=shop/web:2"]);
+    }
+
+    #[test]
+    fn rotation_leaves_all_files_but_the_newest() {
+        let kept = |pairs: &[(&str, &str)]| {
+            kept_bytes(Some(&pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()))
+        };
+        assert_eq!(kept(&[("max-size", "100k"), ("max-file", "2")]), Some(102_400));
+        assert_eq!(kept(&[("max-size", "10MB"), ("max-file", "3")]), Some(20 << 20));
+        assert_eq!(kept(&[("max-size", "10m")]), Some(0));
+        assert_eq!(kept(&[("max-size", "1000"), ("max-file", "2")]), Some(1_000));
+        assert_eq!(kept(&[("max-size", "-1"), ("max-file", "2")]), None);
+        assert_eq!(kept(&[("max-size", "lots")]), None);
+        assert_eq!(kept(&[]), None);
+        assert_eq!(kept_bytes(None), None);
     }
 
     #[test]

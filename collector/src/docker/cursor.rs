@@ -5,8 +5,8 @@
 //! grow (unless the clock is set back), so a position is a mark per stream: the time of its last message,
 //! its number among the messages of that time, and its hash.
 //!
-//! A stored cursor stays *before* what is read but not yet a record: `pending` is the time of the first
-//! message of a stream behind its mark that was read already.
+//! A stored cursor stays *before* what is read but not yet a record: `pending` is the first message of a
+//! stream behind its mark that was read already.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,9 +32,9 @@ pub(super) struct StreamCursor {
     /// The last message that is part of a record; `None` before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) mark: Option<Mark>,
-    /// Time of the message after it, where that was read but is part of no record yet.
+    /// The message after it, where that was read but is part of no record yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) pending: Option<i64>,
+    pub(super) pending: Option<Mark>,
 }
 
 /// Position in a container's log.
@@ -114,7 +114,7 @@ impl Cursor {
 
     /// Earliest time that was read without becoming part of a record.
     pub(super) fn pending_ns(&self) -> Option<i64> {
-        [self.out.pending, self.err.pending].into_iter().flatten().min()
+        [self.out.pending, self.err.pending].into_iter().flatten().map(|mark| mark.ts).min()
     }
 
     /// Moves behind `frame`, the next of the log. Returns its mark, and whether the clock was set back.
@@ -153,16 +153,17 @@ mod tests {
         {
             cursor.advance(&f);
         }
-        cursor.err.pending = Some(8);
+        cursor.err.pending = cursor.out.mark;
         assert_eq!(Cursor::from_bytes(&cursor.to_bytes()).unwrap(), cursor);
     }
 
     #[test]
     fn the_notation_of_version_1_stays_readable() {
-        let stored = br#"{"v":"1","out":{"mark":{"ts":5,"ordinal":1,"hash":18446744073709551615},"pending":6},"err":{},"last":"stdout"}"#;
+        let stored = br#"{"v":"1","out":{"mark":{"ts":5,"ordinal":1,"hash":18446744073709551615},"pending":{"ts":6,"ordinal":0,"hash":7}},"err":{},"last":"stdout"}"#;
         let cursor = Cursor::from_bytes(stored).unwrap();
         assert_eq!(cursor.out.mark, Some(Mark { ts: 5, ordinal: 1, hash: u64::MAX, high: None }));
-        assert_eq!((cursor.out.pending, cursor.last), (Some(6), Some(Stream::Stdout)));
+        assert_eq!(cursor.out.pending, Some(Mark { ts: 6, ordinal: 0, hash: 7, high: None }));
+        assert_eq!(cursor.last, Some(Stream::Stdout));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One stream of one container on its way from messages to records.
 //!
 //! A message may wait in two places: in an unfinished line, and in a stack trace that may go on. The
-//! invariant: [`Lane::position`] is behind the last message that is part of a record handed out, and names
+//! invariant: [`position`] is behind the last message that is part of a record handed out, and names
 //! the time of the first that is not.
 
 use std::collections::VecDeque;
@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use store::{Labels, Pair, Record};
 
-use super::cursor::{Mark, StreamCursor};
+use super::cursor::{Cursor, Mark, StreamCursor};
 use super::frames::{Frame, Stream};
 use super::metrics::Series;
 use super::partial::{Assembler, Line};
@@ -20,7 +20,7 @@ use crate::parse::{Enricher, ParseOptions};
 /// Lines waiting in the joiner, oldest first: as many as it holds.
 #[derive(Debug)]
 struct Waiting {
-    timestamp_ns: i64,
+    start: Mark,
     end: Mark,
 }
 
@@ -50,6 +50,16 @@ pub(super) struct Shape {
     pub(super) labels: Arc<Labels>,
     pub(super) pairs: Vec<Pair>,
     pub(super) series: Arc<Series>,
+}
+
+/// The position that covers the records handed out of both lanes, and no more; `read` is how far their log is
+/// read.
+pub(super) fn position([out, err]: &[Lane; 2], read: &Cursor) -> Cursor {
+    let (mut out, mut err) = (out.position(), err.position());
+    // A stream that stayed behind when the cursor was stored stays so until it was read again.
+    out.pending = out.pending.or(read.out.pending);
+    err.pending = err.pending.or(read.err.pending);
+    Cursor { out, err, ..*read }
 }
 
 impl Lane {
@@ -99,7 +109,8 @@ impl Lane {
         self.emit(out);
     }
 
-    /// Gives out everything: the container has ended.
+    /// Gives out everything: the container has ended, or messages are missing here and what is unfinished must
+    /// not be joined to what comes behind them.
     pub(super) fn flush(&mut self, now: Instant, out: &mut Vec<Record>) {
         let lines = &mut self.lines;
         self.assembler.flush(&mut |line| lines.push(line));
@@ -128,16 +139,15 @@ impl Lane {
         self.series.lag(seconds);
     }
 
-    /// The position that covers the records handed out, and no more.
-    pub(super) fn position(&self) -> StreamCursor {
-        let waiting = self.waiting.front().map(|line| line.timestamp_ns);
-        StreamCursor { mark: self.emitted, pending: waiting.or(self.open_ns()) }
+    fn position(&self) -> StreamCursor {
+        let waiting = self.waiting.front().map(|line| line.start);
+        StreamCursor { mark: self.emitted, pending: waiting.or(self.assembler.open_start()) }
     }
 
     fn drain(&mut self, now: Instant, out: &mut Vec<Record>) {
         for line in self.lines.drain(..) {
             self.series.line(self.stream, line.line.len(), line.chunks, line.truncated_from.is_some());
-            self.waiting.push_back(Waiting { timestamp_ns: line.timestamp_ns, end: line.end });
+            self.waiting.push_back(Waiting { start: line.start, end: line.end });
             let Line { timestamp_ns, line, truncated_from, .. } = line;
             self.joiner.push(RawLine { timestamp_ns, line, truncated_from }, now, &mut self.joined);
         }

@@ -28,6 +28,7 @@ mod host;
 mod lane;
 mod metrics;
 mod opening;
+mod pace;
 mod partial;
 mod pass;
 mod poll;

@@ -65,7 +65,7 @@ pub(super) async fn open(
     let lanes = [lane(Stream::Stdout, out), lane(Stream::Stderr, err)];
     let sink = Sink::new(shared.outlet.clone(), source);
     let identity = (container.id.clone(), container.name.clone(), container.tty);
-    Ok(Ok(Log::new(identity, start(shared, history), cursor, lanes, sink, Arc::clone(shared))))
+    Ok(Ok(Log::new(identity, start(shared, container, history), cursor, lanes, sink, Arc::clone(shared))))
 }
 
 /// What the lines of the two streams become.
@@ -97,9 +97,9 @@ pub(super) async fn record_unreadable(log: &mut Log, container: &Description) ->
 }
 
 /// Where to begin without a cursor: `backfill` is about what was there before us.
-fn start(shared: &Shared, history: bool) -> Start {
+fn start(shared: &Shared, container: &Description, history: bool) -> Start {
     match shared.config.backfill {
-        _ if !history => Start::First,
+        _ if !history => Start::Birth { created_ns: container.created_ns, kept_bytes: container.kept_bytes },
         Backfill::All => Start::First,
         Backfill::SinceStart => Start::Since(shared.started_ns),
         Backfill::Tail(0) => Start::Since(timestamp::now_ns()),

@@ -21,6 +21,8 @@ pub(super) struct Line<P> {
     pub(super) truncated_from: Option<u64>,
     /// How many messages it was made of.
     pub(super) chunks: u32,
+    /// Position of its first message.
+    pub(super) start: P,
     /// Position of its last message.
     pub(super) end: P,
 }
@@ -42,6 +44,7 @@ struct Open<P> {
     chunks: u32,
     /// Length of the line end of the last message.
     line_end: usize,
+    start: P,
     end: P,
 }
 
@@ -49,6 +52,11 @@ impl<P: Copy> Assembler<P> {
     /// For an engine that cuts at `chunk_size` bytes, keeping `max_line` bytes of a line.
     pub(super) const fn new(chunk_size: usize, max_line: usize, tty: bool) -> Self {
         Self { chunk_size, max_line, tty, open: None }
+    }
+
+    /// Position of the first message of the line that is still open.
+    pub(super) fn open_start(&self) -> Option<P> {
+        self.open.as_ref().map(|open| open.start)
     }
 
     /// Time of the line that is still open.
@@ -69,7 +77,7 @@ impl<P: Copy> Assembler<P> {
             None => {
                 let kept = BytesMut::from(&payload[..payload.len().min(keep)]);
                 let length = payload.len() as u64;
-                self.open = Some(Open { timestamp_ns, kept, length, chunks: 1, line_end, end });
+                self.open = Some(Open { timestamp_ns, kept, length, chunks: 1, line_end, start: end, end });
             }
             Some(open) => {
                 let room = keep.saturating_sub(open.kept.len());
@@ -100,6 +108,7 @@ impl<P: Copy> Assembler<P> {
             line: kept.freeze(),
             truncated_from,
             chunks: open.chunks,
+            start: open.start,
             end: open.end,
         });
     }
@@ -112,6 +121,7 @@ impl<P: Copy> Assembler<P> {
             line: payload.slice(..kept),
             truncated_from: (length > kept).then_some(length as u64),
             chunks: 1,
+            start: end,
             end,
         }
     }

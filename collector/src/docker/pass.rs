@@ -4,15 +4,16 @@
 //! reading again is always right.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use store::{CursorUpdate, Gap, GapReason};
 
 use super::cursor::Cursor;
 use super::engine::Engine;
 use super::frames::{DecodeError, Decoder, Frame, Stream};
-use super::lane::{Lane, Shape};
-use super::poll::{Pass, Query, Verdict};
+use super::lane::{self, Lane, Shape};
+use super::pace::{self, Pace};
+use super::poll::{End, Pass, Query, Verdict};
 use super::shared::{Permits, Shared};
 use super::sink::{Sink, Stopped};
 use super::timestamp;
@@ -23,6 +24,9 @@ use super::transport::LogsError;
 pub(super) enum Start {
     /// At the first line that Docker holds.
     First,
+    /// At the first line of a container that was made while we watched. If its log was rotated before the
+    /// first read, lines of it are missing.
+    Birth { created_ns: i64, kept_bytes: Option<u64> },
     /// At this time.
     Since(i64),
     /// This many lines before the end; once read, whatever came after `at`.
@@ -59,9 +63,20 @@ pub(super) struct Log {
     lanes: [Lane; 2],
     pub(super) sink: Sink,
     shared: Arc<Shared>,
-    /// When the last request was sent, and how many new messages a second came since the one before.
-    last_request: Option<Instant>,
-    per_second: f64,
+    pace: Pace,
+    /// What the read under way has brought so far.
+    brought: Brought,
+    /// Time of the first message ever taken by this process.
+    first_ns: Option<i64>,
+    /// The last reply held nothing of what was read before.
+    vanished: bool,
+}
+
+/// New messages of one read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Brought {
+    messages: u64,
+    bytes: u64,
 }
 
 /// Whether a reply reached back far enough.
@@ -79,7 +94,21 @@ impl Log {
         sink: Sink,
         shared: Arc<Shared>,
     ) -> Self {
-        Self { id, name, tty, start, cursor, lanes, sink, shared, last_request: None, per_second: 0.0 }
+        let (pace, brought) = (Pace::default(), Brought::default());
+        Self {
+            id,
+            name,
+            tty,
+            start,
+            cursor,
+            lanes,
+            sink,
+            shared,
+            pace,
+            brought,
+            first_ns: None,
+            vanished: false,
+        }
     }
 
     /// The container was renamed.
@@ -93,28 +122,40 @@ impl Log {
     /// Reads to the present end; returns how many messages were new. What was read before a failure is kept.
     pub(super) async fn read(&mut self, engine: &Engine, permits: &mut Permits) -> Result<u64, ReadError> {
         let (started, started_ns) = (Instant::now(), timestamp::now_ns());
-        let since_last =
-            self.last_request.replace(started).map(|last| started.duration_since(last).as_secs_f64());
-        let mut query = self.next_query(engine, started_ns, since_last);
-        let mut new = 0;
+        let expected = self.pace.request(started);
+        let mut query = self.next_query(engine, started_ns, expected);
+        self.brought = Brought::default();
+        self.vanished = false;
+        let unread = self.cursor.is_empty();
         let outcome = loop {
-            match self.attempt(engine, query, permits, &mut new, GapReason::Rotated).await {
+            match self.attempt(engine, query, permits, GapReason::Rotated).await {
                 Ok(Reach::Enough) => break Ok(()),
                 Ok(Reach::TooShort) => query = query.wider(),
                 Err(error) => break Err(error),
             }
         };
+        let Brought { messages, bytes } = self.brought;
         let took = started.elapsed();
-        tracing::trace!(container = self.name, new, ?took, ?query, result = ?outcome.as_ref().err(), "read");
-        self.per_second = since_last.map_or(0.0, |seconds| new as f64 / seconds.max(0.001));
-        if outcome.is_ok()
-            && let Start::Tail { at, .. } = self.start
-        {
-            self.start = Start::Since(at);
+        tracing::trace!(container = self.name, messages, ?took, ?query, error = ?outcome.as_ref().err(), "read");
+        self.pace.brought(messages, bytes);
+        match self.start {
+            Start::Tail { at, .. } if outcome.is_ok() => self.start = Start::Since(at),
+            Start::Birth { created_ns, kept_bytes: Some(kept_bytes) } if unread && messages > 0 => {
+                if pace::may_be_rotated(messages, bytes, kept_bytes) {
+                    let first_ns = self.first_ns.unwrap_or(created_ns);
+                    self.gap(created_ns.min(first_ns), first_ns, GapReason::Rotated);
+                }
+            }
+            _ => {}
         }
         let covered_ns = if outcome.is_ok() { Some(started_ns) } else { self.cursor.last_ns() };
         self.commit(covered_ns, permits).await?;
-        outcome.map(|()| new)
+        outcome.map(|()| messages)
+    }
+
+    /// Pause before the next read; see [`Pace::pause`].
+    pub(super) fn pause(&self, kept_bytes: Option<u64>, took: Duration) -> Duration {
+        self.pace.pause(self.shared.config.poll_interval.0, kept_bytes, took)
     }
 
     /// Goes on behind a place where every reply breaks off: takes the `tail` messages at the end, as far as
@@ -125,11 +166,11 @@ impl Log {
         tail: u32,
         permits: &mut Permits,
     ) -> Result<u64, ReadError> {
-        let mut new = 0;
+        self.brought = Brought::default();
         let query = Query { since_ns: None, tail: Some(tail) };
-        let outcome = self.attempt(engine, query, permits, &mut new, GapReason::DaemonError).await;
+        let outcome = self.attempt(engine, query, permits, GapReason::DaemonError).await;
         self.commit(self.cursor.last_ns(), permits).await?;
-        outcome.map(|_| new)
+        outcome.map(|_| self.brought.messages)
     }
 
     /// The first message of the reply to `tail` messages from the end, and whether it is new. `None` for an
@@ -169,6 +210,10 @@ impl Log {
 
     /// Stores everything: the container has ended, nothing will complete what is unfinished.
     pub(super) async fn flush(&mut self, covered_ns: Option<i64>) -> Result<(), Stopped> {
+        if std::mem::take(&mut self.vanished) {
+            let from_ns = self.cursor.latest_ns().unwrap_or(0);
+            self.gap(from_ns, timestamp::now_ns(), GapReason::Rotated);
+        }
         self.end_lanes();
         self.commit(covered_ns, &Permits::none()).await
     }
@@ -228,14 +273,13 @@ impl Log {
         self.sink.commit(None, None).await
     }
 
-    fn next_query(&self, engine: &Engine, now_ns: i64, since_last: Option<f64>) -> Query {
+    fn next_query(&self, engine: &Engine, now_ns: i64, expected: u64) -> Query {
         if !self.cursor.is_empty() {
             let open_ns = self.lanes.iter().filter_map(Lane::open_ns).min();
-            let expected = self.per_second * since_last.unwrap_or(0.0);
-            return Query::next(&self.cursor, open_ns, now_ns, expected as u64, !engine.podman);
+            return Query::next(&self.cursor, open_ns, now_ns, expected, !engine.podman);
         }
         match self.start {
-            Start::First => Query::default(),
+            Start::First | Start::Birth { .. } => Query::default(),
             Start::Since(ns) => Query { since_ns: Some(ns), tail: None },
             Start::Tail { lines, .. } => Query { since_ns: None, tail: Some(lines) },
         }
@@ -246,17 +290,18 @@ impl Log {
         engine: &Engine,
         query: Query,
         permits: &mut Permits,
-        new: &mut u64,
         reason: GapReason,
     ) -> Result<Reach, ReadError> {
         let shared = Arc::clone(&self.shared);
         let started = Instant::now();
         let mut reply = shared.unless_stopped(engine.logs.read(&self.id, query)).await??;
         let mut decoder = Decoder::new(self.tty);
-        // Where the log's end is all that can be had, it must do.
-        let may_widen = query.tail.is_some() && reason == GapReason::Rotated && !self.cursor.is_empty();
-        let mut taker =
-            Taker { pass: Pass::new(&self.cursor, query.tail.is_none()), may_widen, reason, old: 0, new: 0 };
+        let pass = match reason {
+            // Behind damage the end of the log is all that can be had.
+            GapReason::DaemonError => Pass::last_resort(&self.cursor, query),
+            _ => Pass::new(&self.cursor, query),
+        };
+        let mut taker = Taker { pass, reason };
         let reach = loop {
             let Some(chunk) = shared.unless_stopped(reply.chunk()).await?? else {
                 if let Some(frame) = decoder.finish()?
@@ -268,40 +313,43 @@ impl Log {
             };
             decoder.push(&chunk);
             let now = Instant::now();
-            let taken_before = taker.new;
-            let reach = taker.take_all(self, &mut decoder, now);
-            *new += taker.new - taken_before;
-            if let Reach::TooShort = reach? {
+            if let Reach::TooShort = taker.take_all(self, &mut decoder, now)? {
                 break Reach::TooShort;
             }
             if self.sink.is_full() {
-                permits.reading_much(&shared, taker.new).await;
+                permits.reading_much(&shared, self.brought.messages).await;
                 self.commit(self.cursor.last_ns(), permits).await?;
             }
         };
-        shared.metrics.overlap(taker.old);
+        shared.metrics.overlap(taker.pass.old());
         shared.metrics.request("logs", started.elapsed());
         Ok(reach)
     }
 
     /// Judges a reply that has ended.
     fn end_of_reply(&mut self, taker: &Taker) -> Reach {
-        if taker.pass.covered() {
-            return Reach::Enough;
+        match taker.pass.end(&self.cursor) {
+            End::Complete => Reach::Enough,
+            End::Vanished => {
+                self.vanished = true;
+                Reach::Enough
+            }
+            End::TooShort => Reach::TooShort,
+            End::Lost => {
+                let now_ns = timestamp::now_ns();
+                let lost_ns = taker.pass.give_up_lost(&mut self.cursor).unwrap_or(now_ns);
+                self.gap(lost_ns, now_ns, GapReason::Rotated);
+                Reach::Enough
+            }
+            End::Replaced => {
+                let from_ns = self.cursor.latest_ns().unwrap_or(0);
+                self.gap(from_ns, timestamp::now_ns(), GapReason::Rotated);
+                self.end_lanes();
+                self.cursor = Cursor::default();
+                self.lanes.iter_mut().for_each(Lane::forget);
+                Reach::TooShort
+            }
         }
-        if taker.may_widen {
-            return Reach::TooShort;
-        }
-        if taker.old > 0 && taker.reason == GapReason::Rotated {
-            // The whole log, all of it seemingly old, but what was read last is not in it: the clock was set
-            // back and the log rotated. Everything that is left is new.
-            let from_ns = self.cursor.latest_ns().unwrap_or(0);
-            self.gap(from_ns, timestamp::now_ns(), GapReason::Rotated);
-            self.cursor = Cursor::default();
-            self.lanes.iter_mut().for_each(Lane::forget);
-            return Reach::TooShort;
-        }
-        Reach::Enough
     }
 
     fn end_lanes(&mut self) {
@@ -316,20 +364,15 @@ impl Log {
     }
 
     fn position(&self) -> Cursor {
-        let [out, err] = &self.lanes;
-        Cursor { out: out.position(), err: err.position(), ..self.cursor }
+        lane::position(&self.lanes, &self.cursor)
     }
 }
 
 /// Takes the messages of one reply into a log.
 struct Taker {
     pass: Pass,
-    /// A reply that does not reach back far enough is asked for again, longer.
-    may_widen: bool,
-    /// Why lines are missing where it cannot be.
+    /// Why messages are missing where they are.
     reason: GapReason,
-    old: u64,
-    new: u64,
 }
 
 impl Taker {
@@ -344,17 +387,14 @@ impl Taker {
 
     fn take(&mut self, log: &mut Log, frame: &Frame, now: Instant) -> Reach {
         match self.pass.judge(&log.cursor, frame) {
-            Verdict::Old => {
-                self.old += 1;
-                return Reach::Enough;
-            }
-            Verdict::Uncovered if self.may_widen => return Reach::TooShort,
-            Verdict::Uncovered => {
+            Verdict::Old => return Reach::Enough,
+            Verdict::TooShort => return Reach::TooShort,
+            Verdict::New => {}
+            Verdict::NewAfterGap => {
                 let from_ns = log.cursor.latest_ns().unwrap_or(frame.timestamp_ns);
                 log.gap(from_ns, frame.timestamp_ns, self.reason);
-                self.pass.accept_gap(frame.stream);
+                log.end_lanes();
             }
-            Verdict::New => {}
         }
         let (mark, set_back) = log.cursor.advance(frame);
         if set_back {
@@ -365,7 +405,9 @@ impl Taker {
             Stream::Stderr => &mut log.lanes[1],
         };
         lane.push(frame, mark, now, &mut log.sink.records);
-        self.new += 1;
+        log.first_ns.get_or_insert(frame.timestamp_ns);
+        log.brought.messages += 1;
+        log.brought.bytes += frame.payload.len() as u64;
         Reach::Enough
     }
 }

@@ -71,8 +71,27 @@ pub(super) enum Verdict {
     Old,
     /// The next of the log.
     New,
-    /// New, but not known to be the next: messages before it may be missing in this reply.
-    Uncovered,
+    /// New, and messages before it are missing.
+    NewAfterGap,
+    /// New, but this reply does not reach back to what was read: ask for more.
+    TooShort,
+}
+
+/// What a reply was, by its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Everything to the end of the log was judged.
+    Complete,
+    /// It does not reach back to what was read: ask for more.
+    TooShort,
+    /// The log is empty, although something was read. What comes next will show a gap; where nothing will
+    /// come, it has to be recorded.
+    Vanished,
+    /// A stream stayed behind, and the messages at which it would go on are not in the log any more.
+    Lost,
+    /// The log does not hold what was read, and yet everything in it looks old: the clock was set back and
+    /// the log rotated since. All of it is new; forget the cursor and ask again.
+    Replaced,
 }
 
 /// Judges the messages of one reply, in their order.
@@ -80,9 +99,15 @@ pub(super) enum Verdict {
 pub(super) struct Pass {
     /// The reply is the whole log (from some time on), not a number of messages from its end.
     whole: bool,
+    /// Asking for more is possible.
+    may_widen: bool,
     /// The reply is known to reach back to what was read.
     covered: bool,
     streams: [StreamPass; 2],
+    /// Messages found to be old.
+    old: u64,
+    /// Messages with the very time of a mark are among them: of a line that rotation cut, say.
+    near: bool,
 }
 
 #[derive(Debug, Default)]
@@ -102,61 +127,135 @@ struct Group {
 }
 
 impl Pass {
-    /// For the reply to a request with or (`whole`) without `tail`.
-    pub(super) fn new(cursor: &Cursor, whole: bool) -> Self {
-        Self { whole, covered: cursor.is_empty(), streams: Default::default() }
+    /// For the reply to `query`, asked for with `cursor`.
+    pub(super) fn new(cursor: &Cursor, query: Query) -> Self {
+        Self {
+            whole: query.tail.is_none(),
+            may_widen: query.tail.is_some() && !cursor.is_empty(),
+            covered: cursor.is_empty(),
+            streams: Default::default(),
+            old: 0,
+            near: false,
+        }
     }
 
-    /// Whether the reply is known to reach back to what was read.
-    pub(super) const fn covered(&self) -> bool {
-        self.covered
+    /// For the reply to `query` where no longer one can be had.
+    pub(super) fn last_resort(cursor: &Cursor, query: Query) -> Self {
+        Self { may_widen: false, ..Self::new(cursor, query) }
+    }
+
+    /// Messages judged old so far.
+    pub(super) const fn old(&self) -> u64 {
+        self.old
     }
 
     /// What `frame` is. `cursor` must have been advanced over every message judged new.
     pub(super) fn judge(&mut self, cursor: &Cursor, frame: &Frame) -> Verdict {
+        match self.compare(cursor, frame) {
+            Some(true) => Verdict::New,
+            Some(false) => {
+                self.old += 1;
+                Verdict::Old
+            }
+            None if self.may_widen => Verdict::TooShort,
+            None => {
+                self.covered = true;
+                self.streams[frame.stream.index()].passed = true;
+                Verdict::NewAfterGap
+            }
+        }
+    }
+
+    /// What the reply was, at its end.
+    pub(super) fn end(&self, cursor: &Cursor) -> End {
+        let behind = Stream::ALL.into_iter().any(|stream| self.is_behind(cursor, stream));
+        if (behind || !self.covered) && self.may_widen {
+            End::TooShort
+        } else if behind && self.whole {
+            End::Lost
+        } else if !self.covered && self.whole && self.old == 0 {
+            End::Vanished
+        } else if !self.covered && self.whole && !self.near {
+            End::Replaced
+        } else {
+            End::Complete
+        }
+    }
+
+    /// After [`End::Lost`]: what is lost is waited for no longer. Returns its earliest time.
+    pub(super) fn give_up_lost(&self, cursor: &mut Cursor) -> Option<i64> {
+        let lost_ns = cursor.pending_ns();
+        for stream in Stream::ALL {
+            if self.is_behind(cursor, stream) {
+                cursor.stream_mut(stream).pending = None;
+            } else if self.streams[stream.index()].passed {
+                // The message read last was among the lost ones, so this one is the last that can be found.
+                cursor.last = Some(stream);
+            }
+        }
+        lost_ns
+    }
+
+    /// Whether the reply did not show where a stream that stayed behind goes on.
+    fn is_behind(&self, cursor: &Cursor, stream: Stream) -> bool {
+        cursor.stream(stream).pending.is_some() && !self.streams[stream.index()].passed
+    }
+
+    /// Whether `frame` is new; `None` when it is, but may not be the next.
+    fn compare(&mut self, cursor: &Cursor, frame: &Frame) -> Option<bool> {
         let stream = &mut self.streams[frame.stream.index()];
         let (ordinal, from_start) = stream.count(frame.timestamp_ns, self.whole);
         if stream.passed {
-            return Verdict::New;
+            return Some(true);
         }
         let position = cursor.stream(frame.stream);
         if let Some(mark) = position.mark {
             if frame.timestamp_ns < mark.ts {
-                return Verdict::Old;
+                return Some(false);
             }
             if frame.timestamp_ns == mark.ts {
-                if mark.ordinal > 0 && !from_start {
-                    return Verdict::Uncovered;
+                if (mark.ordinal > 0 || ends_open(frame)) && !from_start {
+                    return None;
                 }
+                self.near = true;
                 if ordinal < mark.ordinal {
-                    return Verdict::Old;
+                    return Some(false);
                 }
-                if frame.hash() != mark.hash {
-                    return Verdict::Uncovered;
+                if ordinal == mark.ordinal {
+                    if frame.hash() != mark.hash {
+                        return None;
+                    }
+                    if position.pending.is_none() {
+                        stream.passed = true;
+                        self.covered |= cursor.last == Some(frame.stream);
+                    }
+                    return Some(false);
                 }
-                stream.passed = true;
-                self.covered |= cursor.last == Some(frame.stream) && position.pending.is_none();
-                return Verdict::Old;
             }
             if mark.high.is_some_and(|high| frame.timestamp_ns <= high) {
-                return Verdict::Old;
+                return Some(false);
             }
         }
         match position.pending {
-            Some(pending) if pending == frame.timestamp_ns => self.covered = true,
-            Some(_) => return Verdict::Uncovered,
-            None if !self.covered => return Verdict::Uncovered,
+            Some(pending) => {
+                let found = pending.ts == frame.timestamp_ns && pending.hash == frame.hash();
+                if !found || (ends_open(frame) && !from_start) {
+                    return None;
+                }
+                self.covered = true;
+            }
+            None if !self.covered => return None,
             None => {}
         }
         stream.passed = true;
-        Verdict::New
+        Some(true)
     }
+}
 
-    /// Goes on at an uncovered message of `stream`: what is missing before it is missing.
-    pub(super) fn accept_gap(&mut self, stream: Stream) {
-        self.covered = true;
-        self.streams[stream.index()].passed = true;
-    }
+/// Whether `frame` may be a chunk of a line. The chunks of a line may be all alike, so they are told apart by
+/// their number alone.
+fn ends_open(frame: &Frame) -> bool {
+    frame.payload.last() != Some(&b'\n')
 }
 
 impl StreamPass {
@@ -175,3 +274,6 @@ impl StreamPass {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -255,8 +255,7 @@ impl Tail {
             self.doorbell = None;
         }
         let interval = self.shared.config.poll_interval.0;
-        // Where reads are slow because many want them, each container wants less.
-        let pause = interval.max((took * 10).min(Duration::from_secs(1)));
+        let pause = self.log.as_ref().map_or(interval, |log| log.pause(self.description.kept_bytes, took));
         let earliest = self.last_read.unwrap_or_else(Instant::now) + pause;
         if self.quiet < QUIET_AFTER {
             return Ok(Next::At(earliest));

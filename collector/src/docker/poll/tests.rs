@@ -1,0 +1,435 @@
+//! Reading, with breaks and kills at any point, against a plain model of a log: every line that the log held
+//! when it was read is stored once and in order, and a line that rotation took lies inside a recorded gap.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use store::{Labels, Record};
+
+use super::super::cursor::Cursor;
+use super::super::frames::{Frame, Stream};
+use super::super::lane::{self, Lane, Shape};
+use super::super::metrics::Metrics;
+use super::super::partial::Assembler;
+use super::*;
+use crate::config::IngestConfig;
+use crate::multiline::Joiner;
+use crate::parse::{Enricher, ParseOptions};
+
+/// Small, so that lines have several chunks.
+const CHUNK: usize = 8;
+const SECOND: i64 = 1_000_000_000;
+
+/// The daemon's side: what was written, and what rotation left of it.
+#[derive(Default)]
+struct ModelLog {
+    held: VecDeque<Frame>,
+    /// Lines ever written, by stream: time, and text.
+    written: [Vec<(i64, String)>; 2],
+    /// What rotation took, and how much of it before anything was read: nobody knows of that.
+    taken: Vec<Frame>,
+    taken_unseen: usize,
+    /// Engines from 24.0 stop filtering by time at the first match.
+    since_ends_at_match: bool,
+    now_ns: i64,
+}
+
+impl ModelLog {
+    fn write(&mut self, stream: Stream, text: String, jitter_ns: i64) {
+        self.now_ns += 1_000_000;
+        // The streams' threads take the time before they take the log's lock.
+        let last = self.written[stream.index()].last().map_or(0, |(ts, _)| *ts);
+        let ts = (self.now_ns - jitter_ns).max(last + 1);
+        let bytes = format!("{text}\n").into_bytes();
+        for chunk in bytes.chunks(CHUNK) {
+            let payload = Bytes::copy_from_slice(chunk);
+            self.held.push_back(Frame { stream, timestamp_ns: ts, payload });
+        }
+        self.written[stream.index()].push((ts, text));
+    }
+
+    /// Takes so many messages. Of the lines, only numbered ones are cut: of others it could not be told
+    /// afterwards which part is missing.
+    fn rotate(&mut self, frames: usize) {
+        let frames = frames.min(self.held.len());
+        self.taken.extend(self.held.drain(..frames));
+        while let (Some(last), Some(next)) = (self.taken.last(), self.held.front())
+            && (last.stream, last.timestamp_ns) == (next.stream, next.timestamp_ns)
+            && !(self.is_numbered(next) && next.payload != "\n")
+        {
+            self.taken.extend(self.held.pop_front());
+        }
+    }
+
+    fn is_numbered(&self, frame: &Frame) -> bool {
+        let line = self.written[frame.stream.index()].iter().find(|(ts, _)| *ts == frame.timestamp_ns);
+        line.is_some_and(|(_, text)| text.starts_with(|c: char| c.is_ascii_digit()))
+    }
+
+    fn reply(&self, query: Query) -> Vec<Frame> {
+        let skipped = query.tail.map_or(0, |tail| self.held.len().saturating_sub(tail as usize));
+        let since = query.since_ns.unwrap_or(i64::MIN);
+        let mut matched = false;
+        let in_time = |frame: &&Frame| {
+            matched = (self.since_ends_at_match && matched) || frame.timestamp_ns >= since;
+            matched
+        };
+        self.held.iter().skip(skipped).filter(in_time).cloned().collect()
+    }
+}
+
+/// What the store has: all that survives a kill.
+#[derive(Default)]
+struct Stored {
+    records: Vec<Record>,
+    cursor: Option<Vec<u8>>,
+    gaps: Vec<(i64, i64)>,
+}
+
+/// The collector's side.
+struct Reader {
+    cursor: Cursor,
+    lanes: [Lane; 2],
+    records: Vec<Record>,
+    gaps: Vec<(i64, i64)>,
+    clock: Instant,
+}
+
+/// How a read ended.
+#[derive(PartialEq)]
+enum Read {
+    Complete,
+    Vanished,
+    BrokeOff,
+}
+
+impl Reader {
+    fn load(stored: &Stored, clock: Instant) -> Self {
+        let cursor =
+            stored.cursor.as_deref().map(Cursor::from_bytes).transpose().unwrap().unwrap_or_default();
+        let ingest = IngestConfig::default();
+        let enricher = Arc::new(Enricher::new(&ingest));
+        let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
+        let lanes = Stream::ALL.map(|stream| {
+            let shape = Shape {
+                enricher: Arc::clone(&enricher),
+                options: ParseOptions::default(),
+                labels: Arc::new(Labels::new([("stream", stream.name())])),
+                pairs: Vec::new(),
+                series: metrics.series("model"),
+            };
+            let joiner = Joiner::new(&ingest, None);
+            Lane::new(
+                stream,
+                Assembler::new(CHUNK, 1 << 20, false),
+                joiner,
+                shape,
+                cursor.stream(stream).mark,
+            )
+        });
+        Self { cursor, lanes, records: Vec::new(), gaps: Vec::new(), clock }
+    }
+
+    fn read(&mut self, log: &ModelLog, expected: u64, mut budget: usize) -> Read {
+        let open_ns = self.lanes.iter().filter_map(Lane::open_ns).min();
+        let mut query = Query::next(&self.cursor, open_ns, log.now_ns, expected, true);
+        loop {
+            let mut pass = Pass::new(&self.cursor, query);
+            let mut too_short = false;
+            for frame in log.reply(query) {
+                if budget == 0 {
+                    return Read::BrokeOff;
+                }
+                budget -= 1;
+                match pass.judge(&self.cursor, &frame) {
+                    Verdict::Old => continue,
+                    Verdict::TooShort => {
+                        too_short = true;
+                        break;
+                    }
+                    Verdict::NewAfterGap => {
+                        self.gaps.push((self.cursor.latest_ns().unwrap_or(0), frame.timestamp_ns));
+                        self.flush();
+                    }
+                    Verdict::New => {}
+                }
+                let (mark, _) = self.cursor.advance(&frame);
+                self.lanes[frame.stream.index()].push(&frame, mark, self.clock, &mut self.records);
+            }
+            match pass.end(&self.cursor) {
+                _ if too_short => {}
+                End::Complete => return Read::Complete,
+                End::TooShort => {}
+                End::Vanished => return Read::Vanished,
+                End::Lost => {
+                    let lost_ns = pass.give_up_lost(&mut self.cursor).unwrap();
+                    self.gaps.push((lost_ns, log.now_ns));
+                    return Read::Complete;
+                }
+                End::Replaced => panic!("the clock was never set back by more than the disorder"),
+            }
+            query = query.wider();
+        }
+    }
+
+    fn commit(&mut self, stored: &mut Stored) {
+        if self.cursor.is_empty() {
+            return;
+        }
+        let position = lane::position(&self.lanes, &self.cursor);
+        stored.records.append(&mut self.records);
+        stored.gaps.append(&mut self.gaps);
+        stored.cursor = Some(position.to_bytes());
+    }
+
+    fn flush(&mut self) {
+        for lane in &mut self.lanes {
+            lane.flush(self.clock, &mut self.records);
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Operation {
+    /// A line of so many bytes, some of them alike, some the beginning or the middle of a stack trace.
+    Write {
+        stream: Stream,
+        length: usize,
+        kind: u8,
+        jitter_ms: i64,
+    },
+    /// The front of the log is thrown away.
+    Rotate(usize),
+    /// A read that breaks off after so many messages.
+    Read {
+        expected: u64,
+        budget: usize,
+    },
+    Commit,
+    Kill,
+    /// Stack traces that waited long enough are given out.
+    Wait,
+}
+
+fn operations() -> impl Strategy<Value = Vec<Operation>> {
+    let stream = prop_oneof![Just(Stream::Stdout), Just(Stream::Stderr)];
+    let write = (stream, 0..40usize, 0..6u8, 0..35i64)
+        .prop_map(|(stream, length, kind, jitter_ms)| Operation::Write { stream, length, kind, jitter_ms });
+    let read = (0..40u64, prop_oneof![4 => Just(usize::MAX), 1 => 0..60usize])
+        .prop_map(|(expected, budget)| Operation::Read { expected, budget });
+    let operation = prop_oneof![
+        12 => write,
+        1 => (0..30usize).prop_map(Operation::Rotate),
+        4 => read,
+        3 => Just(Operation::Commit),
+        1 => Just(Operation::Kill),
+        1 => Just(Operation::Wait),
+    ];
+    prop::collection::vec(operation, 0..300)
+}
+
+fn text(number: usize, length: usize, kind: u8) -> String {
+    match kind {
+        // Chunks of one line that are all alike.
+        0 => "x".repeat(length),
+        1 => "Traceback (most recent call last):".to_owned(),
+        2 => format!("  File \"a.py\", line {number}, in f"),
+        3 => String::new(),
+        _ => format!("{number} {}", ('a'..='z').cycle().take(length).collect::<String>()),
+    }
+}
+
+/// Lines of one stream as stored, with the time of their record.
+fn lines_of(stored: &Stored, stream: Stream) -> Vec<(i64, String)> {
+    let mut lines = Vec::new();
+    for record in &stored.records {
+        if record.labels.get("stream") == Some(stream.name()) {
+            let text = String::from_utf8(record.line.to_vec()).unwrap();
+            lines.extend(text.split('\n').map(|line| (record.timestamp_ns, line.to_owned())));
+        }
+    }
+    lines
+}
+
+/// The lines that must have been stored: all but those of which rotation took a part before it was read.
+fn check(log: &ModelLog, stored: &Stored) -> Result<(), TestCaseError> {
+    for stream in Stream::ALL {
+        let found = lines_of(stored, stream);
+        let mut found = found.iter().peekable();
+        for (ts, text) in &log.written[stream.index()] {
+            // Lines of a trace carry the time of its first, so the text decides, and the order does the rest.
+            if found.peek().is_some_and(|(found_ts, found_text)| found_text == text && found_ts <= ts) {
+                found.next();
+                continue;
+            }
+            let taken = log.taken.iter().position(|f| f.stream == stream && f.timestamp_ns == *ts);
+            prop_assert!(taken.is_some(), "a line that was held is missing: {ts} `{text}`");
+            let reported = stored.gaps.iter().any(|(from, to)| from - SECOND <= *ts && *ts <= to + SECOND);
+            let unseen = taken.is_some_and(|position| position < log.taken_unseen);
+            prop_assert!(reported || unseen, "a lost line is in no gap: {ts} `{text}` {:?}", stored.gaps);
+            // Of a line cut by rotation its beginning was read before, and its end may be found.
+            while found.peek().is_some_and(|(found_ts, part)| {
+                found_ts <= ts && !part.is_empty() && text.contains(part.as_str())
+            }) {
+                found.next();
+            }
+        }
+        prop_assert_eq!(found.next(), None, "a line was stored that was not written, or twice");
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn every_line_is_stored_once_or_lies_in_a_gap(
+        operations in operations(),
+        since_ends_at_match in any::<bool>(),
+    ) {
+        let mut log = ModelLog { since_ends_at_match, now_ns: 1_000 * SECOND, ..ModelLog::default() };
+        let mut stored = Stored::default();
+        let mut clock = Instant::now();
+        let mut reader = Reader::load(&stored, clock);
+        for (number, operation) in operations.into_iter().enumerate() {
+            match operation {
+                Operation::Write { stream, length, kind, jitter_ms } => {
+                    log.write(stream, text(number, length, kind), jitter_ms * 1_000_000);
+                }
+                Operation::Rotate(frames) => log.rotate(frames),
+                Operation::Read { expected, budget } => {
+                    if reader.cursor.is_empty() {
+                        log.taken_unseen = log.taken.len();
+                    }
+                    reader.read(&log, expected, budget);
+                }
+                Operation::Commit => reader.commit(&mut stored),
+                Operation::Kill => reader = Reader::load(&stored, clock),
+                Operation::Wait => {
+                    clock += Duration::from_secs(5);
+                    reader.clock = clock;
+                    let Reader { lanes, records, .. } = &mut reader;
+                    lanes.iter_mut().for_each(|lane| lane.flush_due(clock, records));
+                }
+            }
+        }
+        if reader.cursor.is_empty() {
+            log.taken_unseen = log.taken.len();
+        }
+        match reader.read(&log, 0, usize::MAX) {
+            Read::Complete => {}
+            Read::Vanished => reader.gaps.push((reader.cursor.latest_ns().unwrap_or(0), log.now_ns)),
+            Read::BrokeOff => prop_assert!(false, "a read without budget broke off"),
+        }
+        reader.flush();
+        reader.commit(&mut stored);
+        check(&log, &stored)?;
+    }
+}
+
+fn frame(stream: Stream, timestamp_ns: i64, payload: &str) -> Frame {
+    Frame { stream, timestamp_ns, payload: Bytes::copy_from_slice(payload.as_bytes()) }
+}
+
+/// Verdicts on a reply, the cursor moving as it would.
+fn judge_all(cursor: &mut Cursor, query: Query, frames: &[Frame]) -> Vec<Verdict> {
+    let mut pass = Pass::new(cursor, query);
+    let mut verdicts = Vec::new();
+    for frame in frames {
+        let verdict = pass.judge(cursor, frame);
+        verdicts.push(verdict);
+        match verdict {
+            Verdict::New | Verdict::NewAfterGap => {
+                cursor.advance(frame);
+            }
+            Verdict::TooShort => break,
+            Verdict::Old => {}
+        }
+    }
+    verdicts
+}
+
+const ALL: Query = Query { since_ns: None, tail: None };
+const SOME: Query = Query { since_ns: None, tail: Some(16) };
+
+fn cursor_behind(frames: &[Frame]) -> Cursor {
+    let mut cursor = Cursor::default();
+    judge_all(&mut cursor, ALL, frames);
+    cursor
+}
+
+use Stream::{Stderr as E, Stdout as O};
+use Verdict::{New, NewAfterGap, Old, TooShort};
+
+#[test]
+fn what_follows_the_message_read_last_is_new() {
+    let log = [frame(O, 10, "a\n"), frame(E, 9, "b\n"), frame(O, 12, "c\n"), frame(E, 11, "d\n")];
+    let mut cursor = cursor_behind(&log[..2]);
+    assert_eq!(judge_all(&mut cursor, SOME, &log), [Old, Old, New, New]);
+    assert_eq!(judge_all(&mut cursor, SOME, &log), [Old; 4]);
+}
+
+#[test]
+fn a_reply_that_does_not_reach_back_is_asked_for_again_and_then_shows_a_gap() {
+    let log = [frame(O, 10, "a\n"), frame(O, 11, "b\n"), frame(O, 12, "c\n")];
+    let mut cursor = cursor_behind(&log[..1]);
+    assert_eq!(judge_all(&mut cursor, SOME, &log[2..]), [TooShort]);
+    assert_eq!(judge_all(&mut cursor, ALL, &log[2..]), [NewAfterGap]);
+}
+
+#[test]
+fn chunks_that_are_all_alike_are_counted_from_the_first() {
+    let log: Vec<Frame> = ["a\n", "xxxxxxxx", "xxxxxxxx", "xxxxxxxx", "\n"]
+        .into_iter()
+        .zip([1, 2, 2, 2, 2])
+        .map(|(payload, ts)| frame(O, ts, payload))
+        .collect();
+    let mut cursor = cursor_behind(&log[..3]);
+    // A reply that begins inside the line cannot tell its chunks from one another.
+    assert_eq!(judge_all(&mut cursor, SOME, &log[2..]), [TooShort]);
+    assert_eq!(judge_all(&mut cursor, SOME, &log), [Old, Old, Old, New, New]);
+}
+
+#[test]
+fn a_clock_set_back_makes_no_line_old() {
+    let log = [frame(O, 100, "a\n"), frame(O, 110, "b\n"), frame(O, 50, "c\n"), frame(O, 60, "d\n")];
+    let mut cursor = cursor_behind(&log[..2]);
+    assert_eq!(judge_all(&mut cursor, SOME, &log[..3]), [Old, Old, New]);
+    // What was logged before the step and looks newer is still old.
+    assert_eq!(judge_all(&mut cursor, SOME, &log), [Old, Old, Old, New]);
+    assert_eq!(judge_all(&mut cursor, SOME, &log), [Old; 4]);
+}
+
+#[test]
+fn a_log_of_which_everything_looks_old_but_nothing_is_known_was_replaced() {
+    let cursor = cursor_behind(&[frame(O, 100, "a\n")]);
+    let mut pass = Pass::new(&cursor, ALL);
+    assert_eq!(pass.judge(&cursor, &frame(O, 50, "z\n")), Old);
+    assert_eq!(pass.end(&cursor), End::Replaced);
+}
+
+#[test]
+fn a_stream_that_stayed_behind_goes_on_at_its_own_message() {
+    let log = [frame(O, 10, "a\n"), frame(O, 11, "trace\n"), frame(E, 12, "b\n"), frame(O, 13, "c\n")];
+    let mut cursor = cursor_behind(&log[..3]);
+    cursor.out = cursor_behind(&log[..1]).out;
+    cursor.out.pending = cursor_behind(&log[1..2]).out.mark;
+    assert_eq!(judge_all(&mut cursor.clone(), SOME, &log), [Old, New, Old, New]);
+    assert_eq!(judge_all(&mut cursor, SOME, &log[2..]), [Old, TooShort]);
+}
+
+#[test]
+fn the_request_asks_for_time_and_number() {
+    assert_eq!(Query::next(&Cursor::default(), None, 0, 500, true), ALL);
+    let cursor = cursor_behind(&[frame(O, 100 * SECOND, "a\n")]);
+    let query = |open_ns, now_s: i64, new| Query::next(&cursor, open_ns, now_s * SECOND, new, true);
+    assert_eq!(query(None, 101, 0), Query { since_ns: Some(98 * SECOND), tail: Some(16) });
+    assert_eq!(query(None, 101, 100), Query { since_ns: Some(98 * SECOND), tail: Some(141) });
+    assert_eq!(query(Some(7 * SECOND), 101, 0).since_ns, Some(5 * SECOND), "an unfinished line");
+    assert_eq!(query(None, 50, 0).since_ns, Some(48 * SECOND), "a clock set back");
+    assert_eq!(query(None, 101, u64::MAX).tail, None);
+    assert_eq!(Query::next(&cursor, None, 101 * SECOND, 0, false).tail, None, "Podman");
+    let widened = std::iter::successors(Some(SOME), |q| q.tail.map(|_| q.wider())).last();
+    assert_eq!(widened, Some(ALL));
+}
