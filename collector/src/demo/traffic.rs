@@ -8,8 +8,8 @@ use super::lines;
 use super::random::Random;
 use super::shop::{self, Call, Request, Service};
 
-/// Mean time between customers: five a second make some thirty lines a second.
-const BETWEEN_REQUESTS_NS: f64 = 0.2e9;
+/// Mean time between customers: seven a second make some twenty-five lines a second.
+const BETWEEN_REQUESTS_NS: f64 = 0.14e9;
 /// Mean time between lines that nobody asked for.
 const BETWEEN_NOISE_NS: f64 = 0.5e9;
 

@@ -39,7 +39,7 @@ impl Default for ParseOptions {
 /// What becomes of the time that a line states.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LineTime {
-    /// It is kept as [`attribute::LOGGED_AT`]: the source's own time is the record's.
+    /// It is kept as [`attribute::LOGGED_AT`] where it differs: the source's own time is the record's.
     #[default]
     Keep,
     /// It is the record's time, where there is one that can be read.
@@ -187,6 +187,8 @@ impl Enricher {
             let stated = self.by_source(base_pairs).or(self.stated(shape, &line.line));
             self.add_ids(&stated, &mut pairs);
             match (options.line_time, stated.time.value()) {
+                // A sender that took the record's time from the line has said it already.
+                (LineTime::Keep, Some(time)) if time::parse(time.as_bytes()) == Some(timestamp_ns) => {}
                 (LineTime::Keep, Some(time)) => add(&mut pairs, &self.attributes.logged_at, time),
                 (LineTime::Use, Some(time)) => {
                     timestamp_ns = time::parse(time.as_bytes()).unwrap_or(timestamp_ns)

@@ -120,6 +120,13 @@ fn the_time_of_the_line_is_kept_as_logged() {
             "{line}"
         );
     }
+    let same = RawLine {
+        timestamp_ns: 1_704_103_200_000_000_000,
+        line: Bytes::from_static(b"ts=2024-01-01T10:00:00Z"),
+        truncated_from: None,
+    };
+    let enricher = Enricher::new(&IngestConfig::default());
+    assert_eq!(enricher.record(same, &Arc::default(), &[], ParseOptions::default()).pairs, []);
     let used = ParseOptions { line_time: LineTime::Use, ..ParseOptions::default() };
     let time_of = |line: &[u8]| record_of(&IngestConfig::default(), line, &[], used).timestamp_ns;
     assert_eq!(time_of(br#"{"time":"2024-01-01T10:00:00Z"}"#), 1_704_103_200_000_000_000);
