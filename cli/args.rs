@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Tail(TailArgs),
     /// Show every line of one trace or correlation id, over all containers, in time order
     Trace(TraceArgs),
+    /// Say why a container died, or everything that died lately
+    Why(WhyArgs),
     /// Store the lines of a file or of standard input
     Ingest(IngestArgs),
     /// List stream labels, or the values of one
@@ -166,6 +168,30 @@ pub(crate) struct TraceArgs {
     #[command(flatten)]
     pub(crate) times: Times,
     /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+/// `why`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  binnacle why checkout
+  binnacle why 3f2a91c0 --limit 1 --json
+  binnacle why --since 1h
+
+Exit codes: 0 a death was found, 1 none, 2 error.")]
+pub(crate) struct WhyArgs {
+    /// Name, service or the beginning of the id, also of a container that is gone [default: all that died in the last hour]
+    #[arg(value_name = "CONTAINER")]
+    pub(crate) container: Option<String>,
+    #[command(flatten)]
+    pub(crate) times: Times,
+    /// How many deaths at most, newest first [default: 5, or 50 without a container]
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// One JSON object a death
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]

@@ -82,6 +82,17 @@ impl Printer {
         writeln!(self.out, "{text}")
     }
 
+    /// A piece of a log, indented: as text, and harmless on a terminal.
+    ///
+    /// # Errors
+    /// When standard output cannot be written to.
+    pub(crate) fn quoted(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.terminal {
+            return writeln!(self.out, "    {}", harmless(line));
+        }
+        writeln!(self.out, "    {}", String::from_utf8_lossy(line).replace('\n', "\n    "))
+    }
+
     /// Hands everything to the system; needed before waiting for more.
     ///
     /// # Errors

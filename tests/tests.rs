@@ -10,11 +10,13 @@
 mod harness;
 
 mod cli;
+mod deaths;
 mod emitter_is_sound;
 mod engine_failures;
 mod exclusion;
 mod lifetimes;
 mod line_shapes;
 mod main_job;
+mod metrics_page;
 mod processes;
 mod rotation;

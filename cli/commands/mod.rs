@@ -10,6 +10,7 @@ mod search;
 mod stats;
 mod tail;
 mod trace;
+mod why;
 
 use std::collections::BTreeMap;
 
@@ -32,6 +33,7 @@ pub(crate) fn execute(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Search(args) => search::execute(&args, &common),
         Command::Tail(args) => tail::execute(&args, &common),
         Command::Trace(args) => trace::execute(&args, &common),
+        Command::Why(args) => why::execute(&args, &common),
         Command::Labels(args) => labels::execute(&args, &common),
         Command::Stats(args) => stats::execute(&args, &common),
         Command::Ingest(args) => ingest::execute(&args, &common),

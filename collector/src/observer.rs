@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::CollectConfig;
-use crate::docker::DockerHost;
+use crate::docker::{DockerHost, Selection};
 use crate::lifecycle::{LifecycleMetrics, Past, Recorder};
 use crate::stats::{Containers, Exporter, Sampler, SamplerMetrics, StatsConfig};
 
@@ -24,6 +24,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Why there can be no observer.
 #[derive(Debug, thiserror::Error)]
 pub enum ObserverError {
+    /// A name pattern.
+    #[error("`collect.include_names` or `collect.exclude_names`: {0}")]
+    Names(#[from] regex::Error),
     /// A metric is registered twice.
     #[error("cannot register metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -38,6 +41,7 @@ pub struct Observer {
     docker_host: DockerHost,
     config: StatsConfig,
     host: String,
+    selection: Selection,
     writer: Writer,
     containers: Containers,
     exporter: Exporter,
@@ -51,7 +55,7 @@ impl Observer {
     /// collector starts, since the catalog's rows tell what the last process knew.
     ///
     /// # Errors
-    /// When a metric is registered already, or the catalog cannot be read.
+    /// When a name pattern cannot be used, a metric is registered already, or the catalog cannot be read.
     pub fn new(
         docker_host: &DockerHost,
         config: &CollectConfig,
@@ -65,6 +69,7 @@ impl Observer {
             docker_host: docker_host.clone(),
             config: config.stats.clone(),
             host: config.host_label(),
+            selection: Selection::new(config, crate::docker::own_container())?,
             past: Past::read(&writer)?,
             writer,
             containers,
@@ -95,7 +100,8 @@ impl Observer {
             docker,
             self.writer,
             self.containers,
-            self.host,
+            &self.host,
+            self.selection,
             &self.past,
             self.lifecycle_metrics,
         );

@@ -1,8 +1,9 @@
-//! What happened to containers: the lines of the streams labelled `stream="events"`.
+//! What happened to containers: the lines of the stream `{host, service_name="docker-events", stream="events"}`.
 //!
-//! The collector writes them, one JSON object a line, beside the containers' own lines and in the same
-//! store, so they are searched, tailed and expired like every other line. This is the one definition of
-//! their fields. Reading is forgiving: a later version may add fields.
+//! The collector writes them, one JSON object a line, into the same store as the containers' lines, so they
+//! are searched and expired like every other line. The container is named by the line, not by labels:
+//! asking for a container's lines must not bring lines that it never wrote. This is the one definition of
+//! the fields. Reading is forgiving: a later version may add fields.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,9 @@ use crate::{Level, Record};
 
 /// Value of the label `stream` of these records.
 pub const STREAM: &str = "events";
-/// `service_name` of the records about the Docker daemon itself.
+/// Value of the label `service_name` of these records.
+pub const SERVICE: &str = "docker-events";
+/// `service` of the events of the Docker daemon itself.
 pub const DAEMON: &str = "dockerd";
 
 /// What happened. The names are Docker's where Docker has one.
@@ -105,6 +108,12 @@ pub struct Event {
     /// Name of the container.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub container: String,
+    /// Service it belongs to: `service_name` of its lines.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub service: String,
+    /// Compose project.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub project: String,
     /// Image it is made from.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub image: String,
@@ -188,6 +197,8 @@ impl Event {
             action,
             container_id: container_id.to_owned(),
             container: container.to_owned(),
+            service: String::new(),
+            project: String::new(),
             image: String::new(),
             generation: None,
             signal: None,

@@ -52,7 +52,7 @@ use crate::parse::Enricher;
 pub use frames::{DecodeError, Decoder, Frame, Stream};
 pub use host::{DockerHost, DockerHostError};
 use metrics::Metrics;
-use select::Selection;
+pub(crate) use select::Selection;
 use shared::{Parts, Shared};
 use watch::Watcher;
 
@@ -148,7 +148,7 @@ impl Source {
 }
 
 /// The container this process runs in, as far as it can be found out.
-fn own_container() -> Option<String> {
+pub(crate) fn own_container() -> Option<String> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let in_container =
         ["/.dockerenv", "/run/.containerenv"].iter().any(|path| std::path::Path::new(path).exists());

@@ -12,7 +12,7 @@ const SHORT_ID_LEN: usize = 12;
 
 /// Decides by label, name and id.
 #[derive(Debug)]
-pub(super) struct Selection {
+pub(crate) struct Selection {
     include: Option<RegexSet>,
     exclude: RegexSet,
     own: Option<String>,
@@ -20,7 +20,7 @@ pub(super) struct Selection {
 
 impl Selection {
     /// `own` is this process's container, as [`own_container`] finds it: a full id or its beginning.
-    pub(super) fn new(config: &CollectConfig, own: Option<String>) -> Result<Self, regex::Error> {
+    pub(crate) fn new(config: &CollectConfig, own: Option<String>) -> Result<Self, regex::Error> {
         let include = &config.include_names;
         Ok(Self {
             include: if include.is_empty() { None } else { Some(patterns(include)?) },
@@ -31,16 +31,21 @@ impl Selection {
 
     /// Why `container` is not collected, `None` when it is.
     pub(super) fn refuses(&self, container: &Description) -> Option<&'static str> {
-        if self.own.as_ref().is_some_and(|own| container.id.starts_with(own.as_str())) {
+        self.refuses_named(&container.id, &container.name, container.opted_out())
+    }
+
+    /// [`Selection::refuses`] for a container of which this much is known.
+    pub(crate) fn refuses_named(&self, id: &str, name: &str, opted_out: bool) -> Option<&'static str> {
+        if self.own.as_ref().is_some_and(|own| id.starts_with(own.as_str())) {
             return Some("it is our own");
         }
-        if container.opted_out() {
+        if opted_out {
             return Some("its label says so");
         }
-        if self.exclude.is_match(&container.name) {
+        if self.exclude.is_match(name) {
             return Some("`collect.exclude_names` matches its name");
         }
-        if self.include.as_ref().is_some_and(|include| !include.is_match(&container.name)) {
+        if self.include.as_ref().is_some_and(|include| !include.is_match(name)) {
             return Some("`collect.include_names` does not match its name");
         }
         None

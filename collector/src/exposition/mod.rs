@@ -6,12 +6,14 @@
 
 mod accept;
 mod encode;
+mod process;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use accept::Format;
 pub use encode::series_key;
+use process::Process;
 
 /// A concrete event behind a count: the trace of one request that fell into a histogram bucket.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,9 +46,14 @@ impl std::fmt::Debug for Exposition {
 }
 
 impl Exposition {
-    /// Exposes what `registry` gathers, with the exemplars of `exemplars` where the format has room for them.
+    /// Exposes what `registry` gathers and the process itself, with the exemplars of `exemplars` where the
+    /// format has room for them.
     #[must_use]
-    pub const fn new(registry: prometheus::Registry, exemplars: Option<ExemplarSource>) -> Self {
+    pub fn new(registry: prometheus::Registry, exemplars: Option<ExemplarSource>) -> Self {
+        let registered = Process::new().and_then(|process| registry.register(Box::new(process)));
+        if let Err(error) = registered {
+            tracing::debug!(%error, "the process is exposed already");
+        }
         Self { registry, exemplars }
     }
 

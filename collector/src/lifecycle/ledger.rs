@@ -15,6 +15,7 @@ use store::{Batch, Container, CursorUpdate, Labels, Origin, Pair, Record};
 
 use super::rebuild::{self, Recorded};
 use super::{complete, death, generation, translate};
+use crate::docker::Selection;
 use crate::stats::{Containers, Facts};
 
 /// Key of the cursor.
@@ -35,7 +36,8 @@ pub(super) struct Position {
 /// The books of one engine.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    host: String,
+    labels: Arc<Labels>,
+    selection: Selection,
     containers: Containers,
     recorded: HashMap<String, Recorded>,
     pub(super) position: Position,
@@ -44,7 +46,8 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Continues from the stored position and the catalog's rows.
     pub(super) fn new(
-        host: String,
+        host: &str,
+        selection: Selection,
         containers: Containers,
         position: Option<&[u8]>,
         rows: &[Container],
@@ -60,7 +63,12 @@ impl Ledger {
             })
             .collect();
         let position = position.and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
-        Self { host, containers, recorded, position }
+        let labels = Labels::new([
+            ("host", host),
+            ("service_name", lifecycle::SERVICE),
+            ("stream", lifecycle::STREAM),
+        ]);
+        Self { labels: Arc::new(labels), selection, containers, recorded, position }
     }
 
     /// Ids whose facts are needed before `messages` can be recorded.
@@ -143,13 +151,8 @@ impl Ledger {
     pub(super) fn daemon(&self, action: Action, msg: &str, time_ns: i64) -> Record {
         let mut event = Event::new(action, "", "");
         event.msg = msg.to_owned();
-        let labels = [("host", self.host.as_str()), ("service_name", lifecycle::DAEMON)];
-        record(
-            &event,
-            time_ns,
-            Labels::new(labels.into_iter().chain([("stream", lifecycle::STREAM)])),
-            Vec::new(),
-        )
+        event.service = lifecycle::DAEMON.to_owned();
+        self.record_of(&event, time_ns, Vec::new())
     }
 
     /// The records and the position they move to, to be stored together.
@@ -216,12 +219,11 @@ impl Ledger {
             // Gone before it could be looked at: what the event itself tells is all there is.
             let facts =
                 Facts { id, name: event.container.clone(), image: event.image.clone(), ..Facts::default() };
-            records.push(self.of_container(&event, time_ns, &facts));
+            complete(&mut event, Some(&facts));
+            records.extend(self.of_container(&event, time_ns, &facts));
             return;
         };
-        if !facts.is_opted_out() {
-            records.push(self.of_container(&event, time_ns, facts));
-        }
+        records.extend(self.of_container(&event, time_ns, facts));
     }
 
     fn note(&mut self, event: &Event, time_ns: i64, facts: Option<&Facts>) {
@@ -255,40 +257,38 @@ impl Ledger {
         let mut event = Event::new(Action::ImageChange, &facts.id, &facts.name);
         event.before = Some(before.image.clone());
         complete(&mut event, Some(facts));
-        (!facts.is_opted_out()).then(|| self.of_container(&event, time_ns, facts))
+        self.of_container(&event, time_ns, facts)
     }
 
-    fn of_container(&self, event: &Event, time_ns: i64, facts: &Facts) -> Record {
-        let labels = Labels::new([
-            ("host", self.host.as_str()),
-            ("compose_project", facts.project()),
-            ("service_name", facts.service()),
-            ("container", &facts.name),
-            ("stream", lifecycle::STREAM),
-        ]);
+    /// The record of an event; `None` when the container is not to be collected.
+    fn of_container(&self, event: &Event, time_ns: i64, facts: &Facts) -> Option<Record> {
+        if self.selection.refuses_named(&facts.id, &facts.name, facts.is_opted_out()).is_some() {
+            return None;
+        }
         let pairs = [(attribute::CONTAINER_ID, &facts.id), (attribute::IMAGE, &facts.image)];
         let pairs = pairs.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| Pair {
             origin: Origin::Derived,
             name: name.into(),
             value: value.as_str().into(),
         });
-        record(event, time_ns, labels, pairs.collect())
+        Some(self.record_of(event, time_ns, pairs.collect()))
     }
-}
 
-fn record(event: &Event, timestamp_ns: i64, labels: Labels, pairs: Vec<Pair>) -> Record {
-    Record {
-        timestamp_ns,
-        labels: Arc::new(labels),
-        line: Bytes::from(event.to_line()),
-        level: event.level(),
-        pairs,
+    fn record_of(&self, event: &Event, timestamp_ns: i64, pairs: Vec<Pair>) -> Record {
+        Record {
+            timestamp_ns,
+            labels: Arc::clone(&self.labels),
+            line: Bytes::from(event.to_line()),
+            level: event.level(),
+            pairs,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::CollectConfig;
 
     fn message(action: &str, time_ns: i64, attributes: &str) -> EventMessage {
         let json = format!(
@@ -310,8 +310,14 @@ mod tests {
         }
     }
 
+    fn ledger_from(position: Option<&[u8]>, rows: &[Container]) -> Ledger {
+        let config = CollectConfig { exclude_names: vec!["noisy-*".into()], ..CollectConfig::default() };
+        let selection = Selection::new(&config, None).unwrap();
+        Ledger::new("h1", selection, Containers::default(), position, rows)
+    }
+
     fn ledger() -> Ledger {
-        Ledger::new("h1".into(), Containers::default(), None, &[])
+        ledger_from(None, &[])
     }
 
     fn fresh(facts: Facts) -> HashMap<String, Facts> {
@@ -342,7 +348,7 @@ mod tests {
             exit_code: None,
             source: String::new(),
         };
-        let mut books = Ledger::new("h1".into(), Containers::default(), position.as_deref(), &[row]);
+        let mut books = ledger_from(position.as_deref(), &[row]);
         assert_eq!(told(&books.events(&news, fresh(facts(100, None)))), []);
         let die = [message("die", 160, r#""exitCode":"3""#)];
         assert_eq!(told(&books.events(&die, fresh(facts(100, Some(3))))), [("die", Some(3))]);
@@ -400,8 +406,8 @@ mod tests {
             [message("die", 60, r#""exitCode":"1","name":"job","image":"i:1""#), message("destroy", 70, "")];
         let records = books.events(&news, HashMap::new());
         assert_eq!(told(&records), [("die", Some(1)), ("destroy", None)]);
-        assert_eq!(records[0].labels.get("container"), Some("job"));
-        assert_eq!(records[0].labels.get("stream"), Some("events"));
+        assert_eq!(Event::of_record(&records[0]).unwrap().service, "job");
+        assert_eq!(records[0].labels.get("container"), None, "its lines are not the container's");
     }
 
     #[test]
@@ -419,6 +425,12 @@ mod tests {
         let labels = [("binnacle.enable".to_owned(), "false".to_owned())].into();
         let out = Facts { labels, ..facts(100, None) };
         assert_eq!(told(&books.events(&[message("start", 110, "")], fresh(out))), []);
+    }
+
+    #[test]
+    fn a_container_that_the_settings_exclude_is_not_recorded() {
+        let noisy = Facts { name: "noisy-1".into(), ..facts(100, None) };
+        assert_eq!(told(&ledger().events(&[message("start", 110, "")], fresh(noisy))), []);
     }
 
     #[test]

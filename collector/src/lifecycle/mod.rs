@@ -19,6 +19,8 @@ use crate::stats::{Containers, Facts};
 fn complete(event: &mut Event, facts: Option<&Facts>) {
     if let Some(facts) = facts {
         event.container.clone_from(&facts.name);
+        facts.service().clone_into(&mut event.service);
+        facts.project().clone_into(&mut event.project);
         event.image.clone_from(&facts.image);
     }
     event.msg = sentence(event);

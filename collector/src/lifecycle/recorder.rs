@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::{Ledger, SOURCE};
+use crate::docker::Selection;
 use crate::stats::{Containers, Facts};
 
 /// Events read and not yet recorded: some megabytes at most. When it is full, events are dropped, counted, and
@@ -144,17 +145,18 @@ impl Past {
 
 impl Recorder {
     /// Continues where the last process stopped. `docker` must have negotiated its API version; `host` is the
-    /// label of that name.
+    /// label of that name; what `selection` refuses is not recorded.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         docker: Docker,
         writer: Writer,
         containers: Containers,
-        host: String,
+        host: &str,
+        selection: Selection,
         past: &Past,
         metrics: LifecycleMetrics,
     ) -> Self {
-        let ledger = Ledger::new(host, containers, past.position.as_deref(), &past.rows);
+        let ledger = Ledger::new(host, selection, containers, past.position.as_deref(), &past.rows);
         Self { docker, writer, ledger, metrics, waiting: HashMap::new(), unsettled: HashSet::new() }
     }
 

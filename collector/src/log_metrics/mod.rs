@@ -46,8 +46,8 @@ struct State {
     rules: Rules,
 }
 
-/// The families of this module; `docs/metrics.md` is checked against it.
-pub const DOCUMENTED: [(&str, &str); 5] = [
+/// The families of this module: name and help.
+const FAMILIES: [(&str, &str); 5] = [
     ("binnacle_log_lines_total", "Log lines by service and level."),
     ("binnacle_http_requests_total", "HTTP requests seen in log lines."),
     (
@@ -71,10 +71,10 @@ impl LogMetrics {
     /// When a rule's pattern cannot be compiled, which `LogMetricsConfig::validate` finds first.
     pub fn new(config: &LogMetricsConfig) -> prometheus::Result<Self> {
         let counter = |i: usize, labels: &[&str]| {
-            let (name, help) = DOCUMENTED[i];
+            let (name, help) = FAMILIES[i];
             Family::counter(name, help, labels, config.max_series)
         };
-        let (name, help) = DOCUMENTED[3];
+        let (name, help) = FAMILIES[3];
         let labels = ["service_name", "method", "route", "status_class"];
         let request_duration =
             Family::histogram(name, help, &labels, config.max_series, &config.duration_buckets);
@@ -152,7 +152,7 @@ impl Collector for LogMetrics {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (name, help) = DOCUMENTED[4];
+        let (name, help) = FAMILIES[4];
         let mut overflow = Family::counter(name, help, &["metric"], usize::MAX);
         for family in state.families() {
             overflow.add(&[family.name()], family.overflowed());

@@ -219,25 +219,13 @@ pub(super) const OPERATIONS: &[Row<OfDevice>] = &[
     ),
 ];
 
-/// Every container and machine metric with its help, in table order.
-#[must_use]
-pub fn documented() -> Vec<(&'static str, &'static str)> {
-    let mut names: Vec<(&str, &str)> = super::exporter::OWN.to_vec();
-    names.extend(RUNNING.iter().map(|r| (r.name, r.help)));
-    names.extend(COUNTERS.iter().map(|r| (r.name, r.help)));
-    names.extend(INTERFACES.iter().map(|r| (r.name, r.help)));
-    names.extend(DEVICES.iter().chain(OPERATIONS).map(|r| (r.name, r.help)));
-    names.dedup_by_key(|(name, _)| *name);
-    names
-}
-
 /// Families under construction.
 #[derive(Debug, Default)]
-pub(super) struct Families(Vec<MetricFamily>);
+pub(crate) struct Families(Vec<MetricFamily>);
 
 impl Families {
     /// Adds one value; a name in `_total` is a counter, every other a gauge.
-    pub(super) fn add(&mut self, name: &str, help: &str, labels: &[(&str, &str)], value: f64) {
+    pub(crate) fn add(&mut self, name: &str, help: &str, labels: &[(&str, &str)], value: f64) {
         let is_counter = name.ends_with("_total");
         let mut pairs: Vec<LabelPair> = labels
             .iter()
@@ -281,7 +269,7 @@ impl Families {
 
     /// The families.
     #[must_use]
-    pub(super) fn into_vec(self) -> Vec<MetricFamily> {
+    pub(crate) fn into_vec(self) -> Vec<MetricFamily> {
         self.0
     }
 

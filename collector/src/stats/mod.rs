@@ -18,7 +18,7 @@ pub use config::StatsConfig;
 pub use containers::{Containers, Point};
 pub use exporter::Exporter;
 pub use facts::{Facts, Health, Limits, time_ns};
-pub use families::documented;
+pub(crate) use families::Families;
 pub(crate) use host::boot_time_s;
 pub use sample::{Cpu, Device, Interface, Memory, Pressure, Sample, Stall, Traffic};
 pub use sampler::{Sampler, SamplerMetrics};

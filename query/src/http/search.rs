@@ -127,7 +127,7 @@ impl SearchParams {
             cursor.check(&self.query, order)?;
         }
         Ok(SearchRequest {
-            filter: search::parse(&self.query)?,
+            filter: search::without_events(search::parse(&self.query)?),
             query: self.query.clone(),
             range: range(self.start.as_deref(), self.end.as_deref(), self.since.as_deref())?,
             order,

@@ -68,7 +68,7 @@ pub(super) async fn tail(
     headers: HeaderMap,
     Params(params): Params<TailParams>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let filter = search::parse(&params.query)?;
+    let filter = search::without_events(search::parse(&params.query)?);
     let resume = match headers.get("last-event-id").map(|id| id.to_str().ok().and_then(Position::parse)) {
         None => None,
         Some(Some(position)) => Some(position),

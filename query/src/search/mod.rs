@@ -4,12 +4,15 @@
 //! structure is read here, with positions for error messages and a bound on nesting; each single term is
 //! read by `tantivy-query-grammar`. docs/query-language.md is the user's page.
 
+mod events;
 mod scan;
 mod term;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+
+pub use events::without_events;
 
 use crate::filter::Filter;
 use scan::{Token, TokenKind};

@@ -12,10 +12,6 @@ const SECOND_NS: i64 = 1_000_000_000;
 pub struct Timed {
     /// Nanoseconds since the epoch.
     pub at_ns: i64,
-    /// Service the container belongs to.
-    pub service: String,
-    /// Compose project, empty for none.
-    pub project: String,
     /// What happened.
     pub event: Event,
 }

@@ -60,7 +60,11 @@ pub fn why(reader: &Reader, question: &Question, context: &Context) -> Result<Re
         .filter(|row| !target.is_empty() && is_meant(target, &row.name, &row.service, &row.id))
         .collect();
     let read = widened(question.range, 6 * AROUND_NS, AROUND_NS);
-    let own = events(reader, target_filter(target), read, context)?;
+    let mut own = events(reader, target_filter(target), read, context)?;
+    // The filter finds words; `web` is also a word of `web-2`.
+    own.retain(|e| {
+        target.is_empty() || is_meant(target, &e.event.container, &e.event.service, &e.event.container_id)
+    });
     let deaths: Vec<&Timed> = own.iter().filter(|e| is_death(e)).collect();
     let asked: Vec<&Timed> =
         deaths.iter().rev().copied().filter(|e| question.range.contains(e.at_ns)).collect();
@@ -123,7 +127,7 @@ const fn is_death(timed: &Timed) -> bool {
 
 /// Deaths in one place repeat: recreated containers keep project and name.
 fn place(timed: &Timed) -> (String, String) {
-    (timed.project.clone(), timed.event.container.clone())
+    (timed.event.project.clone(), timed.event.container.clone())
 }
 
 fn search(
@@ -151,16 +155,9 @@ fn events(
     context: &Context,
 ) -> Result<Vec<Timed>, ExecError> {
     let hits = search(reader, filter, range, MAX_EVENTS, context)?;
-    let timed = hits.into_iter().filter_map(|hit| {
-        let label = |name: &str| hit.labels.get(name).unwrap_or_default().to_owned();
-        let event = Event::of_line(&hit.line)?;
-        Some(Timed {
-            at_ns: hit.timestamp_ns,
-            service: label("service_name"),
-            project: label("compose_project"),
-            event,
-        })
-    });
+    let timed = hits
+        .into_iter()
+        .filter_map(|hit| Some(Timed { at_ns: hit.timestamp_ns, event: Event::of_line(&hit.line)? }));
     Ok(timed.collect())
 }
 
@@ -225,7 +222,7 @@ impl Desk<'_> {
             at: time::rfc3339(death.at_ns),
             container: death.event.container.clone(),
             container_id: death.event.container_id.clone(),
-            service: death.service.clone(),
+            service: death.event.service.clone(),
             image: death.event.image.clone(),
             generation: death.event.generation.clone(),
             exit_code: death.event.exit_code,
@@ -278,7 +275,7 @@ impl Desk<'_> {
                 _ => false,
             };
             if is_bad {
-                add(&timed.service, event.msg.clone(), timed.at_ns);
+                add(&event.service, event.msg.clone(), timed.at_ns);
             }
         }
         // An orderly end drags nobody along; then errors elsewhere are somebody else's story.
@@ -303,7 +300,7 @@ impl Desk<'_> {
         let errors = LevelSet::of([Level::Error, Level::Critical, Level::Fatal]);
         let filter = Filter::And(vec![
             Filter::Not(Box::new(field("stream", ValueTest::equals(lifecycle::STREAM)))),
-            Filter::Not(Box::new(field("service_name", ValueTest::equals(&death.service)))),
+            Filter::Not(Box::new(field("service_name", ValueTest::equals(&death.event.service)))),
             Filter::Level(LevelTest { wanted: errors, otherwise: None }),
         ]);
         let mut found = std::collections::BTreeMap::new();

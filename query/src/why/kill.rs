@@ -98,7 +98,7 @@ fn of_stop(case: &Case<'_>, stop: &Timed) -> Opinion {
     if let Some(other) = others.first() {
         let summary = format!(
             "compose stopped the project `{}`: {} more of its containers were stopped in the same seconds",
-            case.death.project,
+            case.death.event.project,
             others.len()
         );
         return Opinion::new(Cause::ComposeStop, 0.85, summary).because_of(stop).because_of(other);
@@ -142,16 +142,16 @@ fn health_output(opinion: Opinion, case: &Case<'_>) -> Opinion {
 }
 
 fn of_project<'a>(case: &Case<'a>, action: Action) -> impl Iterator<Item = &'a Timed> + use<'a> {
-    let project = case.death.project.as_str();
+    let project = case.death.event.project.as_str();
     case.around(action, PROJECT_SECONDS, PROJECT_SECONDS)
-        .filter(move |e| !project.is_empty() && e.project == project)
+        .filter(move |e| !project.is_empty() && e.event.project == project)
 }
 
 /// A new container of the same service, while this one is removed.
 fn replacement<'a>(case: &Case<'a>) -> Option<&'a Timed> {
-    if case.death.project.is_empty() {
+    if case.death.event.project.is_empty() {
         return None;
     }
     case.next(Action::Destroy, PROJECT_SECONDS)?;
-    of_project(case, Action::Create).find(|e| e.service == case.death.service)
+    of_project(case, Action::Create).find(|e| e.event.service == case.death.event.service)
 }

@@ -17,7 +17,8 @@ const T0: i64 = 1_700_000_000_000 * MS;
 fn at(ms: i64, action: Action) -> Timed {
     let mut event = Event::new(action, "ab12ab12", "web");
     event.msg = format!("web {}", action.name());
-    Timed { at_ns: T0 + ms * MS, service: "web".into(), project: String::new(), event }
+    event.service = "web".into();
+    Timed { at_ns: T0 + ms * MS, event }
 }
 
 fn kill(ms: i64, signal: u32) -> Timed {
@@ -47,8 +48,8 @@ fn with_death(mut timed: Timed, death: Death) -> Timed {
 fn of(mut timed: Timed, id: &str, service: &str, project: &str) -> Timed {
     timed.event.container_id = id.into();
     timed.event.container = service.into();
-    timed.service = service.into();
-    timed.project = project.into();
+    timed.event.service = service.into();
+    timed.event.project = project.into();
     timed
 }
 
@@ -206,12 +207,7 @@ fn record(at_ns: i64, labels: &[(&str, &str)], line: &[u8], level: Level, id: &s
 
 fn event_record(timed: &Timed) -> Record {
     let event = &timed.event;
-    let labels = [
-        ("service_name", timed.service.as_str()),
-        ("compose_project", &timed.project),
-        ("container", &event.container),
-        ("stream", "events"),
-    ];
+    let labels = [("service_name", "docker-events"), ("stream", "events")];
     record(timed.at_ns, &labels, &event.to_line(), event.level(), &event.container_id)
 }
 
@@ -273,8 +269,9 @@ fn a_report_shows_the_last_words_the_loop_and_who_failed_with_it() {
 fn a_container_is_found_by_name_service_and_id() {
     let mut records = crash_loop();
     records.push(event_record(&of(die(500, 1), "cd34cd34", "api", "shop")));
+    records.push(event_record(&of(die(600, 1), "ef56ef56", "web-2", "")));
     for (target, deaths) in
-        [("web", 4), ("/web", 4), ("ab12", 4), ("ab12ab12", 4), ("api", 1), ("ab", 0), ("", 5)]
+        [("web", 4), ("/web", 4), ("ab12", 4), ("ab12ab12", 4), ("api", 1), ("ab", 0), ("web-2", 1), ("", 6)]
     {
         assert_eq!(report(records.clone(), target, 10).deaths.len(), deaths, "{target}");
     }
