@@ -24,7 +24,8 @@ fn open(version: Version, cgroup_files: bool) -> (Site, tempfile::TempDir) {
 
 impl Site {
     fn start(&self, name: &str, arguments: &[&str], script: &str) -> String {
-        let all = [&["run", "--detach", "--name", name], arguments, &[IMAGE, "/bin/sh", "-c", script]].concat();
+        let all =
+            [&["run", "--detach", "--name", name], arguments, &[IMAGE, "/bin/sh", "-c", script]].concat();
         self.engine.docker(&all);
         self.engine.docker(&["inspect", "--format", "{{.State.Pid}}", name])
     }
@@ -53,7 +54,8 @@ fn figures_agree(version: Version, cgroup_files: bool) {
     // Half a CPU; 64 MiB held by a shell; 10 MiB over the network; 10 MiB written past the page cache.
     let load = "while :; do :; done";
     let busy = site.start("busy", &["--cpus", "0.5"], load);
-    let hold = "x=$(busybox head -c 67108864 /dev/zero | busybox tr '\\0' a); echo held; exec busybox sleep 1000";
+    let hold =
+        "x=$(busybox head -c 67108864 /dev/zero | busybox tr '\\0' a); echo held; exec busybox sleep 1000";
     let full = site.start("full", &["--memory", "256m"], hold);
     let sink = site.start("sink", &[], "busybox nc -l -p 9000 >/dev/null; exec busybox sleep 1000");
     let address = site.engine.docker(&["inspect", "--format", "{{.NetworkSettings.IPAddress}}", "sink"]);
@@ -97,7 +99,8 @@ fn figures_agree(version: Version, cgroup_files: bool) {
     // Each reading of ours is up to one period old.
     println!("CPU in 20 s: kernel {grown:.2} s, ours {grown_ours:.2} s");
     assert!((grown - grown_ours).abs() <= grown * 0.05 + 0.5, "{grown} {grown_ours}");
-    let stats = site.engine.docker(&["stats", "--no-stream", "--format", "{{.CPUPerc}} {{.MemUsage}}", "busy"]);
+    let stats =
+        site.engine.docker(&["stats", "--no-stream", "--format", "{{.CPUPerc}} {{.MemUsage}}", "busy"]);
     println!("docker stats: {stats}; ours {:.2} %", grown_ours / 20.0 * 100.0);
     assert_eq!(site.of("container_scrape_error", "busy"), 0.0);
     let source = if cgroup_files { "cgroup" } else { "api" };

@@ -140,11 +140,11 @@ impl Log {
         self.pace.brought(messages, bytes);
         match self.start {
             Start::Tail { at, .. } if outcome.is_ok() => self.start = Start::Since(at),
-            Start::Birth { created_ns, kept_bytes: Some(kept_bytes) } if unread && messages > 0 => {
-                if pace::may_be_rotated(messages, bytes, kept_bytes) {
-                    let first_ns = self.first_ns.unwrap_or(created_ns);
-                    self.gap(created_ns.min(first_ns), first_ns, GapReason::Rotated);
-                }
+            Start::Birth { created_ns, kept_bytes: Some(kept_bytes) }
+                if unread && messages > 0 && pace::may_be_rotated(messages, bytes, kept_bytes) =>
+            {
+                let first_ns = self.first_ns.unwrap_or(created_ns);
+                self.gap(created_ns.min(first_ns), first_ns, GapReason::Rotated);
             }
             _ => {}
         }
