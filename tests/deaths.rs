@@ -74,7 +74,7 @@ fn a_crash_shows_its_last_words_also_when_the_container_is_gone(version: Version
     assert_eq!(verdict["exit_code"], 1);
     site.engine.docker(&["rm", "crash"]);
     let id = verdict["container_id"].as_str().unwrap();
-    let gone = site.verdict(&id[..12], 1, "crash");
+    let gone = site.verdict(id.split_at(12).0, 1, "crash");
     assert!(has_lines(&gone), "{gone:#}");
     let said = site.server.client(&["why", "crash"]);
     let text = String::from_utf8_lossy(&said.stdout);
