@@ -7,6 +7,7 @@
 pub(crate) mod arithmetic;
 pub mod ast;
 pub mod eval;
+pub mod explain;
 pub(crate) mod fields;
 mod ip;
 pub mod label_set;

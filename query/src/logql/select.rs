@@ -66,6 +66,10 @@ impl StreamSelection {
         self.plan.streams.as_ref().is_none_or(|streams| streams.contains(&stream))
     }
 
+    pub(crate) fn num_streams(&self) -> usize {
+        self.plan.streams.as_ref().map_or(0, HashSet::len)
+    }
+
     pub(crate) const fn requirements(&self) -> &Requirements {
         &self.requirements
     }

@@ -29,6 +29,12 @@ impl Steps {
         self.count
     }
 
+    /// All times that windows of this length look at.
+    #[must_use]
+    pub fn span(&self, range_ns: i64, offset_ns: i64) -> TimeRange {
+        Windows::new(*self, range_ns, offset_ns).span()
+    }
+
     /// Time of step `k`.
     #[must_use]
     pub fn time_ns(&self, k: u32) -> i64 {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::parse::{At, Command, Node, Operand, Pipeline};
+use super::parse::{Command, Node, Operand, Pipeline};
+use super::tokens::At;
 use super::value::Value;
 use crate::logql::line_labels::LineLabels;
 

@@ -9,6 +9,7 @@ mod functions;
 mod parse;
 mod printf;
 mod text_functions;
+mod tokens;
 mod value;
 
 pub(crate) use eval::Context;

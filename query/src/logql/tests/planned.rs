@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::exec::select::Order;
 use crate::logql::ast::{Expr, LogExpr, MetricExpr};
 use crate::logql::eval::{Environment, Evaluated, Steps, evaluate};
+use crate::logql::explain::explain;
 use crate::logql::logs::{Entry, Follower, LogRequest, read};
 use crate::logql::parse;
 use crate::{Config, Context};
@@ -172,4 +173,33 @@ proptest! {
             prop_assert_eq!(metric(by_blocks, &snapshot), metric(by_lines, &snapshot), "{}", by_blocks);
         }
     }
+}
+
+#[test]
+fn the_plan_tells_what_is_read_and_why() {
+    let line = |app: &'static str, i: i64, line: &'static str| Record {
+        timestamp_ns: i * SECOND,
+        labels: Arc::new(Labels::new([("app", app)])),
+        line: line.into(),
+        level: Level::Info,
+        pairs: Vec::new(),
+    };
+    let (_dir, writer) =
+        store_of(&[line("a", 1, "alpha"), line("b", 2, "beta"), line("c", 3, "gamma"), line("c", 4, "x")]);
+    writer.flush_blocking().unwrap();
+    let snapshot = writer.reader().snapshot().unwrap();
+    let range = TimeRange { start_ns: 0, end_ns: 10 * SECOND };
+    let plan = |query: &str| {
+        let expr = parse(query).unwrap();
+        explain(&expr, range, Steps::new(5 * SECOND, 5 * SECOND, 0), &snapshot, &context()).unwrap()
+    };
+    let plan_of_lines = plan("{app=~`a|b`}|=`alpha`");
+    let read = &plan_of_lines.reads[0];
+    assert_eq!(plan_of_lines.query, r#"{app=~"a|b"} |= "alpha""#);
+    assert_eq!((read.streams, read.blocks, read.required.as_str()), (2, 2, "\"alpha\""));
+    assert_eq!(read.blocks_left + read.dropped_by_words + read.dropped_by_ids, 2);
+    let plan_of_counts = plan("sum(count_over_time({app=`c`}[2s])) / vector(2)");
+    let read = &plan_of_counts.reads[0];
+    assert_eq!((read.start_ns, read.end_ns), (3 * SECOND + 1, 5 * SECOND + 1));
+    assert_eq!((read.streams, read.blocks_left), (1, 1));
 }
