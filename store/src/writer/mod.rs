@@ -78,48 +78,44 @@ impl Writer {
         let recovered = recovery::open(dir, config, &budget, &metrics)?;
         metrics.observe_state(&recovered.state);
         let shared = Arc::new(Shared::new(recovered.state));
-        let reader = Reader::of_writer(dir, Arc::clone(&shared))?;
-        let tenure = Arc::new(tenure);
         let (flusher, flush_requests) = Worker::new();
         let (keeper, keep_requests) = Worker::new();
         let (queue, messages) = mpsc::channel(QUEUE_MESSAGES);
         let common = Arc::new(Common {
             dir: dir.to_owned(),
-            shared,
-            budget: Arc::clone(&budget),
-            metrics: Arc::clone(&metrics),
-            tenure: Arc::clone(&tenure),
-            flusher: flusher.clone(),
-            keeper: keeper.clone(),
+            shared: Arc::clone(&shared),
+            budget,
+            metrics,
+            tenure: Arc::new(tenure),
+            flusher,
+            keeper,
             fresh_words: FreshWords::default(),
             queue: queue.downgrade(),
             last_window: recovered.last_window.into(),
             last_part: recovered.last_part.into(),
         });
-        let flush_bytes = usize::try_from(config.flush_bytes.0).unwrap_or(usize::MAX);
-        let (catalog, streams) = (recovered.catalog, recovered.streams);
-        let committer =
-            Committer::new(catalog, streams, recovered.next_seq, Arc::clone(&common), flush_bytes)?;
-        let flush = Flusher::new(Arc::clone(&common), config.clone(), recovered.window_ns);
+        let reader = Reader::of_writer(dir, shared)?;
         let retention = Arc::new(Mutex::new(RetentionConfig::keep_all()));
+        let flush_bytes = usize::try_from(config.flush_bytes.0).unwrap_or(usize::MAX);
+        let (catalog, streams, next_seq) = (recovered.catalog, recovered.streams, recovered.next_seq);
+        let committer = Committer::new(catalog, streams, next_seq, Arc::clone(&common), flush_bytes)?;
+        let flush = Flusher::new(Arc::clone(&common), config.clone(), recovered.window_ns);
         let keep = Keeper::new(Arc::clone(&common), Arc::clone(&retention));
-        #[cfg(test)]
-        let tenure = Arc::downgrade(&tenure);
         spawn("binnacle-commit", Arc::clone(&common), move || committer.run(messages))?;
         spawn("binnacle-flush", Arc::clone(&common), move || flush.run(&flush_requests))?;
-        spawn("binnacle-keep", common, move || keep.run(&keep_requests))?;
+        spawn("binnacle-keep", Arc::clone(&common), move || keep.run(&keep_requests))?;
         let inner = Inner {
             queue: Some(queue),
-            flusher,
-            keeper,
+            flusher: common.flusher.clone(),
+            keeper: common.keeper.clone(),
             retention,
             flush_bytes,
-            budget,
-            metrics,
+            budget: Arc::clone(&common.budget),
+            metrics: Arc::clone(&common.metrics),
             ended,
             reader,
             #[cfg(test)]
-            tenure,
+            tenure: Arc::downgrade(&common.tenure),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
