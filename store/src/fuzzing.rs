@@ -9,7 +9,39 @@ use crate::index::WordPattern;
 use crate::part::{FilterCache, Part, PartId, PartWriter};
 use crate::prune::{Plan, Prune, Text, Verdict, WordHits};
 use crate::record::Labels;
-use crate::{Level, Record, StreamId, TimeRange};
+use crate::{Level, Origin, Pair, Record, StreamId, TimeRange};
+
+/// The bytes of a part with two blocks: pairs, holes, lines with line ends.
+///
+/// # Panics
+/// When `path` cannot be written.
+#[must_use]
+pub fn sample_part(path: &Path) -> Vec<u8> {
+    let labels = Arc::new(Labels::new([("service_name", "a")]));
+    let pair = |origin, name: &str, value: String| Pair { origin, name: name.into(), value: value.into() };
+    let record = |i: u32| {
+        let id = format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&i.to_le_bytes()));
+        let end = if i.is_multiple_of(40) { "\n  at main" } else { "" };
+        let mut pairs = vec![pair(Origin::Derived, "trace_id", id.clone())];
+        if i.is_multiple_of(3) {
+            pairs.push(pair(Origin::Given, "user", format!("u{i}")));
+        }
+        Record {
+            timestamp_ns: i64::from(i) * 1000,
+            labels: Arc::clone(&labels),
+            line: format!("{{\"trace_id\":\"{id}\",\"msg\":\"order {i} accepted\"}}{end}").into(),
+            level: if i.is_multiple_of(9) { Level::Error } else { Level::Info },
+            pairs,
+        }
+    };
+    let mut writer = PartWriter::create(path, PartId(1), TimeRange::ALL).expect("cannot write");
+    for records in [(0..100).map(record).collect::<Vec<_>>(), (100..110).map(record).collect()] {
+        let block = Block::from_records(StreamId(1), Arc::clone(&labels), records.iter());
+        writer.add(&block, 0).expect("cannot write");
+    }
+    writer.finish().expect("cannot write");
+    std::fs::read(path).expect("cannot read")
+}
 
 /// Reads everything the file at `path` claims to hold.
 pub fn read_part(path: &Path) {

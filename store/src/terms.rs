@@ -6,7 +6,7 @@
 //!   words; or else it is marked as incomplete ([`BlockTerms::runs_complete`]);
 //! - its longest ids, letter by letter, and the length that all others stay within ([`LongIds`]).
 
-use crate::block::{Block, BlockError, Input, Malformed, crc, put_bytes, put_varint};
+use crate::block::{Block, BlockError, Input, Malformed, crc, put_bytes, put_varint, values_beside_lines};
 use crate::filter::{Filter, FilterBuilder};
 use crate::token::{self, Class};
 
@@ -67,9 +67,9 @@ impl Collector {
         (self.runs, self.runs_incomplete) = (0, false);
         self.recent.clear();
 
-        // No token extends across the separator.
-        self.add(block.lines()?.bytes());
-        block.pairs()?.distinct_values(|value| self.add(value.as_bytes()));
+        let (lines, pairs) = (block.lines()?, block.pairs()?);
+        self.add(lines.bytes()); // no token extends across the separator
+        values_beside_lines(lines, pairs, |value| self.add(value.as_bytes()));
 
         let mut ids = Vec::new();
         self.long.encode(&mut ids);

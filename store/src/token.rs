@@ -98,8 +98,10 @@ pub(crate) fn for_each(text: &[u8], mut found: impl FnMut(&Token)) {
 /// The token that begins at `start`, where a letter or digit stands that is not alone.
 #[inline]
 fn token_at(text: &[u8], start: usize) -> Token {
-    let mut kinds = 0;
-    let mut end = start;
+    // Most tokens end within 16 bytes: those are looked at all at once.
+    let ahead = text.get(start..).and_then(<[u8]>::first_chunk::<16>);
+    let (len, mut kinds) = ahead.map_or((0, 0), leading_alphanumerics);
+    let mut end = start + len;
     while let Some(byte) = text.get(end) {
         let kind = KIND[usize::from(*byte)];
         if kind == SEPARATOR {
@@ -113,6 +115,32 @@ fn token_at(text: &[u8], start: usize) -> Token {
     }
     let class = if kinds & DIGIT == 0 && end - start <= MAX_WORD_CHARS { Class::Word } else { Class::Id };
     Token { span: start..end, class, is_ascii: true, beyond_hex: kinds & OTHER_LETTER != 0, alone: false }
+}
+
+/// Number of ASCII letters and digits that `bytes` begin with, and their kinds, but for hex letters.
+#[inline]
+fn leading_alphanumerics(bytes: &[u8; 16]) -> (usize, u8) {
+    const fn each(byte: u8) -> u128 {
+        u128::from_le_bytes([byte; 16])
+    }
+    const HIGH: u128 = each(0x80);
+    let bytes = u128::from_le_bytes(*bytes);
+    // Each byte by itself: adding sets the high bit of those above a bound, and never carries.
+    let low = bytes & !HIGH;
+    let lower = low | each(0x20);
+    let letters = (lower + each(0x80 - b'a')) & !(lower + each(0x7f - b'z')) & HIGH;
+    let digits = (low + each(0x80 - b'0')) & !(low + each(0x7f - b'9')) & HIGH;
+    let alphanumerics = (letters | digits) & !bytes;
+    let len = (!alphanumerics & HIGH).trailing_zeros() / 8;
+    let within = if len == 16 { u128::MAX } else { (1 << (8 * len)) - 1 };
+    let mut kinds = 0;
+    if digits & within != 0 {
+        kinds |= DIGIT;
+    }
+    if letters & (lower + each(0x7f - b'f')) & within != 0 {
+        kinds |= OTHER_LETTER;
+    }
+    (len as usize, kinds)
 }
 
 /// A token with characters beyond ASCII: `start..end`, of these kinds, has been seen.
@@ -344,6 +372,8 @@ pub fn is_boundary(text: &[u8], at: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn tokens(text: &[u8]) -> Vec<(String, Class)> {
@@ -387,6 +417,20 @@ mod tests {
             let found = tokens(text);
             let found: Vec<_> = found.iter().map(|(t, c)| (t.as_str(), *c)).collect();
             assert_eq!(found, *expected, "{}", String::from_utf8_lossy(text));
+        }
+    }
+
+    proptest! {
+        /// Byte by byte, as the tables tell it.
+        #[test]
+        fn sixteen_bytes_at_once_are_what_they_are_one_by_one(bytes: [u8; 16], text in "[a-gA-G0-9/:@`{]{16}") {
+            for bytes in [bytes, text.as_bytes().try_into().unwrap()] {
+                let kinds = bytes.map(|byte| KIND[usize::from(byte)]);
+                let is_alphanumeric = |kind: &&u8| **kind != SEPARATOR && **kind != NOT_ASCII;
+                let len = kinds.iter().take_while(is_alphanumeric).count();
+                let expected = kinds[..len].iter().fold(0, |all, kind| all | kind) & !HEX_LETTER;
+                prop_assert_eq!(leading_alphanumerics(&bytes), (len, expected));
+            }
         }
     }
 

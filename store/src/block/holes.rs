@@ -11,6 +11,7 @@ use memchr::memmem;
 use super::lines::Lines;
 use super::pairs::{Pairs, Values};
 use super::wire::{Input, Malformed, put_varint};
+use crate::token;
 
 /// Bytes that stand for a value, by preference: none occurs in UTF-8. There are at most three holes, as
 /// many as `memchr` looks for at once.
@@ -93,13 +94,19 @@ fn found_in_most(lines: &Lines, values: &Values) -> Option<Vec<Option<Range<usiz
     }
     let mut spans = Vec::with_capacity(lines.len());
     let mut found = 0;
-    let mut last = 0; // most values stand where the last one stood
+    // Most values stand where one of the last two stood: what varies before them is a level, say.
+    let mut hints = [0, 0];
     for (i, line) in lines.iter().enumerate() {
         let value = values.get(i).map(str::as_bytes).filter(|value| value.len() >= MIN_VALUE);
         let span = value.and_then(|value| {
-            let there = line.get(last..).is_some_and(|rest| rest.starts_with(value));
-            let start = if there { last } else { memmem::find(line, value)? };
-            last = start;
+            let stands_at = |at: &&usize| line.get(**at..).is_some_and(|rest| rest.starts_with(value));
+            let start = match hints.iter().find(stands_at) {
+                Some(start) => *start,
+                None => memmem::find(line, value)?,
+            };
+            if start != hints[0] {
+                hints = [start, hints[0]];
+            }
             Some(start..start + value.len())
         });
         found += usize::from(span.is_some());
@@ -109,6 +116,30 @@ fn found_in_most(lines: &Lines, values: &Values) -> Option<Vec<Option<Range<usiz
         }
     }
     (found * 2 > lines.len()).then_some(spans)
+}
+
+/// Calls `told` with the values that tell more than the lines do: not with those that stand in their own
+/// line between token boundaries, whose tokens are tokens of the line.
+pub(crate) fn values_beside_lines(lines: &Lines, pairs: &Pairs, mut told: impl FnMut(&str)) {
+    for values in pairs.columns().iter().filter_map(|column| column.values.get()) {
+        let spans = found_in_most(lines, values);
+        let mut last = None;
+        for i in 0..lines.len() {
+            let Some(value) = values.get(i) else { continue };
+            let span = spans.as_ref().and_then(|spans| spans[i].as_ref());
+            let in_line = span.is_some_and(|span| {
+                token::is_boundary(lines.get(i), span.start) && token::is_boundary(lines.get(i), span.end)
+            });
+            if !in_line && last != Some(value) {
+                told(value);
+                last = Some(value);
+            }
+            if matches!(values, Values::Constant(_)) {
+                break;
+            }
+        }
+    }
+    pairs.overflow().iter().for_each(|(_, pair)| told(&pair.value));
 }
 
 /// The holes named by the parameters of a column.

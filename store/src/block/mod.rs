@@ -18,6 +18,7 @@ use std::sync::{Arc, OnceLock};
 
 pub(crate) use encode::encode;
 pub(crate) use header::{BlockMeta, FORMAT, Header, HeaderError};
+pub(crate) use holes::values_beside_lines;
 pub use lines::Lines;
 pub(crate) use pack::{Packer, crc, unpack};
 use pairs::Values;

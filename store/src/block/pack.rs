@@ -6,8 +6,8 @@ use std::io;
 use super::header::Packing;
 use super::wire::Malformed;
 
-/// zstd's level. 1 costs a fifth more bytes, 6 twice the time for a tenth less (docs/benchmarks.md).
-const LEVEL: i32 = 3;
+/// zstd's level. 3 saves a twentieth of the bytes for a third more time, 1 the other way round (docs/benchmarks.md).
+const LEVEL: i32 = 2;
 
 /// Columns smaller than this are stored plain: a zstd frame has some 12 bytes of its own.
 const MIN_PACKED: usize = 24;

@@ -100,25 +100,6 @@ impl Pairs {
         &overflow[start..start + len]
     }
 
-    /// Calls `found` with every value; one that follows itself in its column is given once.
-    pub(crate) fn distinct_values(&self, mut found: impl FnMut(&str)) {
-        for values in self.columns.iter().filter_map(|column| column.values.get()) {
-            match values {
-                Values::Constant(value) => found(value),
-                Values::Each { ends, .. } => {
-                    let mut last = None;
-                    for value in (0..ends.len()).filter_map(|i| values.get(i)) {
-                        if last != Some(value) {
-                            found(value);
-                        }
-                        last = Some(value);
-                    }
-                }
-            }
-        }
-        self.overflow().iter().for_each(|(_, pair)| found(&pair.value));
-    }
-
     /// The pairs of record `i`: the sender's before our own.
     pub fn get(&self, i: usize) -> impl Iterator<Item = (Origin, &str, &str)> {
         let columns = self.columns.iter().filter_map(move |column| {
