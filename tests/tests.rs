@@ -10,7 +10,6 @@
 mod harness;
 
 mod cli;
-mod container_metrics;
 mod deaths;
 mod emitter_is_sound;
 mod engine_failures;
