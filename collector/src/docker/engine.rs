@@ -36,8 +36,11 @@ pub(super) enum EngineError {
     #[error("no such container")]
     NoSuchContainer,
     /// No answer in time.
-    #[error("no answer to {0} within {t}s", t = REQUEST_TIMEOUT.as_secs())]
-    Timeout(&'static str),
+    #[error("no answer to `{0}` within {t}s", t = .1.as_secs())]
+    Timeout(&'static str, Duration),
+    /// The process ends.
+    #[error("stopped")]
+    Stopped,
     /// The event stream came to an end.
     #[error("the event stream has ended")]
     EventsEnded,
@@ -77,9 +80,9 @@ impl Engine {
         let limit = PING_TIMEOUT;
         let docker = timeout(limit, docker.negotiate_version())
             .await
-            .map_err(|_| EngineError::Timeout("version"))??;
+            .map_err(|_| EngineError::Timeout("version", limit))??;
         let version =
-            timeout(limit, docker.version()).await.map_err(|_| EngineError::Timeout("version"))??;
+            timeout(limit, docker.version()).await.map_err(|_| EngineError::Timeout("version", limit))??;
         let spoken = docker.client_version();
         let api_version = format!("{}.{}", spoken.major_version, spoken.minor_version);
         let podman = version.components.iter().flatten().any(|part| part.name.contains("Podman"));
@@ -134,7 +137,7 @@ impl Engine {
     ) -> Result<T, EngineError> {
         let started = Instant::now();
         let answer = match timeout(REQUEST_TIMEOUT, request).await {
-            Err(_) => Err(EngineError::Timeout(endpoint)),
+            Err(_) => Err(EngineError::Timeout(endpoint, REQUEST_TIMEOUT)),
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. })) => {
                 Err(EngineError::NoSuchContainer)
@@ -154,11 +157,11 @@ impl EngineError {
     fn code(&self) -> String {
         match self {
             Self::NoSuchContainer => "404".to_owned(),
-            Self::Timeout(_) => "timeout".to_owned(),
+            Self::Timeout(..) => "timeout".to_owned(),
             Self::Api(bollard::errors::Error::DockerResponseServerError { status_code, .. }) => {
                 status_code.to_string()
             }
-            Self::EventsEnded | Self::Api(_) => "transport".to_owned(),
+            Self::EventsEnded | Self::Stopped | Self::Api(_) => "transport".to_owned(),
         }
     }
 }

@@ -36,6 +36,8 @@ mod select;
 mod shared;
 mod sink;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod timestamp;
 mod transport;
 mod tty;

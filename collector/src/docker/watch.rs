@@ -103,7 +103,7 @@ impl Watcher {
         loop {
             tokio::select! {
                 biased;
-                () = token.cancelled() => return EngineError::Timeout("end"),
+                () = token.cancelled() => return EngineError::Stopped,
                 event = events.next() => match event {
                     Some(Ok(event)) => self.heard(&event),
                     Some(Err(error)) => return self.events_ended(error),
