@@ -85,7 +85,8 @@ fn a_container_removed_by_force_keeps_what_was_read(version: Version) {
             ledger.of("forced").get(&Stream::Out).into_iter().flatten().map(|r| r.line.as_str()).collect();
         let written = &held.written[&Stream::Out];
         assert!(stored.iter().zip(written).all(|(s, w)| s.as_bytes() == w), "out of order or repeated");
-        stored.len() >= held.held[&Stream::Out].len()
+        // The engine deletes the last lines together with the container: then a gap says so.
+        stored.len() >= held.held[&Stream::Out].len() || ledger.gaps.iter().any(|gap| gap.name == "forced")
     };
     assert!(wait_for(LIMIT, complete), "{}", Ledger::read(&site.server, "*").compare(&held));
 }

@@ -31,6 +31,8 @@ pub(super) struct Description {
     pub(super) driver: String,
     /// Bytes of the log that rotation leaves at least, `None` without rotation.
     pub(super) kept_bytes: Option<u64>,
+    /// Rotation compresses what it sets aside.
+    pub(super) compresses: bool,
     /// Docker removes it when it ends (`--rm`).
     pub(super) auto_remove: bool,
     /// Docker's word: `created`, `running`, `exited`, ...
@@ -59,6 +61,7 @@ impl Description {
             labels: config.labels.unwrap_or_default(),
             tty: config.tty.unwrap_or(false),
             kept_bytes: kept_bytes(log_config.config.as_ref()),
+            compresses: compresses(log_config.typ.as_deref(), log_config.config.as_ref()),
             driver: log_config.typ.unwrap_or_default(),
             auto_remove: host_config.auto_remove.unwrap_or(false),
             state: state.status.map(|status| status.to_string()).unwrap_or_default(),
@@ -148,6 +151,14 @@ fn kept_bytes(options: Option<&HashMap<String, String>>) -> Option<u64> {
     let size = digits.parse::<u64>().ok()?.checked_mul(factor)?;
     let files = options.get("max-file").and_then(|files| files.trim().parse::<u64>().ok()).unwrap_or(1);
     Some(size.saturating_mul(files.saturating_sub(1)))
+}
+
+/// Whether rotated files are compressed: `json-file` does when told to, `local` unless told not to.
+fn compresses(driver: Option<&str>, options: Option<&HashMap<String, String>>) -> bool {
+    match options.and_then(|options| options.get("compress")) {
+        Some(value) => value.trim() == "true",
+        None => driver == Some("local"),
+    }
 }
 
 /// A time of an inspect; Docker writes the year 1 for "never".

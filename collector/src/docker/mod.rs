@@ -21,6 +21,7 @@
 mod container;
 mod cursor;
 mod damage;
+mod departed;
 mod doorbell;
 mod engine;
 mod frames;

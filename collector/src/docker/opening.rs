@@ -65,7 +65,10 @@ pub(super) async fn open(
     let lanes = [lane(Stream::Stdout, out), lane(Stream::Stderr, err)];
     let sink = Sink::new(shared.outlet.clone(), source);
     let identity = (container.id.clone(), container.name.clone(), container.tty);
-    Ok(Ok(Log::new(identity, start(shared, container, history), cursor, lanes, sink, Arc::clone(shared))))
+    let start = start(shared, container, history);
+    let mut log = Log::new(identity, start, cursor, lanes, sink, Arc::clone(shared));
+    log.compresses = container.compresses;
+    Ok(Ok(log))
 }
 
 /// What the lines of the two streams become.

@@ -19,6 +19,11 @@ use super::sink::{Sink, Stopped};
 use super::timestamp;
 use super::transport::LogsError;
 
+/// While Docker compresses a rotated file, the file is missing from replies: what then seems to be lost is
+/// asked for this often again, with this pause, before it is believed. 200 KB take some 10 ms.
+const DOUBTS: u32 = 4;
+const DOUBT: Duration = Duration::from_millis(50);
+
 /// Where to begin in a log that has no cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
@@ -70,6 +75,10 @@ pub(super) struct Log {
     first_ns: Option<i64>,
     /// The last reply held nothing of what was read before.
     vanished: bool,
+    /// Docker compresses what it rotates.
+    pub(super) compresses: bool,
+    /// How often a loss is doubted yet in the read under way.
+    doubts: u32,
 }
 
 /// New messages of one read.
@@ -108,6 +117,8 @@ impl Log {
             brought,
             first_ns: None,
             vanished: false,
+            compresses: false,
+            doubts: 0,
         }
     }
 
@@ -126,10 +137,15 @@ impl Log {
         let mut query = self.next_query(engine, started_ns, expected);
         self.brought = Brought::default();
         self.vanished = false;
+        self.doubts = if self.compresses { DOUBTS } else { 0 };
         let unread = self.cursor.is_empty();
         let outcome = loop {
             match self.attempt(engine, query, permits, GapReason::Rotated).await {
                 Ok(Reach::Enough) => break Ok(()),
+                Ok(Reach::TooShort) if query.tail.is_none() && self.doubts > 0 => {
+                    self.doubts -= 1;
+                    self.shared.unless_stopped(tokio::time::sleep(DOUBT)).await?;
+                }
                 Ok(Reach::TooShort) => query = query.wider(),
                 Err(error) => break Err(error),
             }
@@ -215,6 +231,11 @@ impl Log {
             self.gap(from_ns, timestamp::now_ns(), GapReason::Rotated);
         }
         self.end_lanes();
+        if !self.sink.has_news() && !self.cursor.is_empty() {
+            // So that a later process knows that nothing was left to read (see `departed`).
+            let update = self.cursor_update(Some(self.position().to_bytes()), covered_ns);
+            return self.sink.commit(Some(update), None).await;
+        }
         self.commit(covered_ns, &Permits::none()).await
     }
 
@@ -299,6 +320,7 @@ impl Log {
         let pass = match reason {
             // Behind damage the end of the log is all that can be had.
             GapReason::DaemonError => Pass::last_resort(&self.cursor, query),
+            _ if self.doubts > 0 => Pass::doubting(&self.cursor, query),
             _ => Pass::new(&self.cursor, query),
         };
         let mut taker = Taker { pass, reason };

@@ -139,6 +139,11 @@ impl Pass {
         }
     }
 
+    /// For the reply to `query`, which will be sent again should lines seem to be missing.
+    pub(super) fn doubting(cursor: &Cursor, query: Query) -> Self {
+        Self { may_widen: !cursor.is_empty(), ..Self::new(cursor, query) }
+    }
+
     /// For the reply to `query` where no longer one can be had.
     pub(super) fn last_resort(cursor: &Cursor, query: Query) -> Self {
         Self { may_widen: false, ..Self::new(cursor, query) }

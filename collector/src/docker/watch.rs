@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use super::Status;
+use super::departed;
 use super::engine::{Engine, EngineError, Event};
 use super::host::DockerHost;
 use super::shared::Shared;
@@ -114,6 +115,7 @@ impl Watcher {
                     match listed {
                         Ok(containers) => {
                             if first {
+                                self.record_departed(&containers).await;
                                 self.found(engine);
                             }
                             self.reconcile(&containers, first);
@@ -126,6 +128,18 @@ impl Watcher {
                 _ = list_due.tick(), if listing.is_none() => listing = Some(Box::pin(engine.list())),
                 Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => self.ended(ended),
             }
+        }
+    }
+
+    /// Before the first list of this process counts: what was removed before it.
+    async fn record_departed(&self, containers: &[ContainerSummary]) {
+        if *self.ready.borrow() {
+            return;
+        }
+        let listed = containers.iter().filter_map(|container| container.id.clone()).collect();
+        let Shared { outlet, metrics, .. } = self.shared.as_ref();
+        if let Err(error) = departed::record(&outlet.writer, metrics, listed).await {
+            tracing::error!(%error, "cannot record which containers are gone");
         }
     }
 
