@@ -10,7 +10,7 @@ use store::{Block, BlockRef, TimeRange};
 use super::{Context, ExecError, on_threads};
 
 /// Runs `each` over `blocks` on several threads, each with a sum of its own from `init`, and joins the sums
-/// with `merge`. `each` opens the block when it must ([`open_block`]), so that whole blocks can be answered from
+/// with `merge`. `each` opens the block when it must ([`BlockRef::open`]), so that whole blocks can be answered from
 /// their counts. Blocking.
 ///
 /// # Errors
