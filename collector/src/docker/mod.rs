@@ -4,9 +4,9 @@
 //! That survives kills of this process and of the daemon, restarts of containers and rotation of logs,
 //! because of three things:
 //!
-//! - logs are read by plain requests whose replies overlap, never by following ([`poll`]);
-//! - the position behind the overlap is exact ([`cursor`]) and stored with the lines it covers ([`sink`]);
-//! - events only hurry, what exists is decided by listing ([`watch`]).
+//! - logs are read by plain requests whose replies overlap, never by following (`poll`);
+//! - the position behind the overlap is exact (`cursor`) and stored with the lines it covers (`sink`);
+//! - events only hurry, what exists is decided by listing (`watch`).
 //!
 //! ```text
 //! watch ──one task per container──> tail ──when?──> doorbell, events, timers
