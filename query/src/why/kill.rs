@@ -27,7 +27,8 @@ pub(super) fn judge(case: &Case<'_>) -> Option<Opinion> {
     let first = signals[0];
     let opinion = match (
         case.next(Action::Restart, RESTART_FOLLOWS_SECONDS),
-        case.next(Action::Stop, STOP_FOLLOWS_SECONDS),
+        // Engine 26 may tell of the stop before it tells of the end.
+        case.next(Action::Stop, STOP_FOLLOWS_SECONDS).or_else(|| case.last(Action::Stop)),
     ) {
         (Some(restart), _) => of_restart(case, restart),
         (None, Some(stop)) => of_stop(case, stop),

@@ -106,6 +106,8 @@ fn an_oom_kill_is_found_also_when_docker_does_not_mark_it() {
 fn who_asked_docker_is_told_by_what_follows() {
     let stop = [kill(900, 15), die(950, 143), at(960, Action::Stop)];
     assert_eq!(verdict(&stop), Cause::DockerStop);
+    let told_before = [kill(900, 15), kill(1900, 9), at(1940, Action::Stop), die(1950, 137)];
+    assert_eq!(verdict(&told_before), Cause::DockerStop, "engine 26 tells in this order");
     let restart = [
         kill(900, 15),
         die(950, 0),
