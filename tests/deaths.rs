@@ -143,14 +143,9 @@ fn events_are_no_lines_of_a_container(version: Version) {
 on_each_engine!(
     an_oom_kill_is_found_for_the_main_process_and_for_a_child,
     a_crash_shows_its_last_words_also_when_the_container_is_gone,
+    exit_137_is_told_apart_by_who_did_it,
     a_restart_for_a_failing_health_check_is_known_as_one,
     a_start_that_fails_names_what_is_to_blame,
     a_restart_loop_is_seen_as_one,
     events_are_no_lines_of_a_container,
 );
-
-/// On engine 26 the verdict on `docker stop` does not hold yet (docs/architecture.md, known limits).
-#[test]
-fn installed_engine_exit_137_is_told_apart_by_who_did_it() {
-    exit_137_is_told_apart_by_who_did_it(Version::Installed);
-}
