@@ -1,0 +1,185 @@
+//! A span and what belongs to it, in OpenTelemetry's terms.
+//!
+//! Times are nanoseconds since the Unix epoch. Names of attributes follow OpenTelemetry's semantic conventions.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// A W3C trace id: 16 bytes, not all zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TraceId(pub [u8; 16]);
+
+/// A W3C span id: 8 bytes, not all zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SpanId(pub [u8; 8]);
+
+impl TraceId {
+    /// Reads up to 32 hexadecimal digits, shorter ones as if zeros stood before them; `None` for anything else
+    /// and for zero.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        parse_hex(text).map(Self)
+    }
+}
+
+impl SpanId {
+    /// Reads up to 16 hexadecimal digits, shorter ones as if zeros stood before them; `None` for anything else
+    /// and for zero.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        parse_hex(text).map(Self)
+    }
+}
+
+impl fmt::Display for TraceId {
+    /// 32 hexadecimal digits in lower case.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Display for SpanId {
+    /// 16 hexadecimal digits in lower case.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    if text.is_empty() || text.len() > 2 * N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (place, digit) in text.bytes().rev().enumerate() {
+        let value = u8::try_from(char::from(digit).to_digit(16)?).ok()?;
+        bytes[N - 1 - place / 2] |= value << (4 * (place % 2));
+    }
+    (bytes != [0; N]).then_some(bytes)
+}
+
+/// Which side of a call a span is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Not told.
+    #[default]
+    Internal,
+    /// Answers a request.
+    Server,
+    /// Asks another service.
+    Client,
+    /// Sends a message.
+    Producer,
+    /// Takes a message.
+    Consumer,
+}
+
+/// What came of a span.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Not told.
+    #[default]
+    Unset,
+    /// Said to have gone well.
+    Ok,
+    /// Failed, with the message of the line that says so.
+    Error(String),
+}
+
+/// The value of an attribute.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// Any number.
+    Float(f64),
+    /// A text.
+    Text(Arc<str>),
+}
+
+/// A named value of a span, of an event or of a resource.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attribute {
+    /// `http.response.status_code`
+    pub name: Arc<str>,
+    /// Its value.
+    pub value: Value,
+}
+
+/// Who made a span: a service of one container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Resource {
+    /// `service.name`
+    pub service: Arc<str>,
+    /// The rest: `service.namespace`, `container.id`, `container.name`, `host.name`, ... by name.
+    pub attributes: Vec<Attribute>,
+}
+
+/// A log line of a span.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When it was logged.
+    pub time_ns: i64,
+    /// The message.
+    pub name: String,
+    /// `log.severity` and what else is known, by name.
+    pub attributes: Vec<Attribute>,
+}
+
+/// One service's part in a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Span {
+    /// The trace it belongs to.
+    pub trace_id: TraceId,
+    /// As logged, or made from what the span is: the same lines make the same id.
+    pub span_id: SpanId,
+    /// `None` for the root.
+    pub parent_id: Option<SpanId>,
+    /// `GET /orders/{id}`
+    pub name: String,
+    /// Which side of a call.
+    pub kind: Kind,
+    /// When it began.
+    pub start_ns: i64,
+    /// When it ended, not before it began.
+    pub end_ns: i64,
+    /// What came of it.
+    pub status: Status,
+    /// Who made it, shared by the spans of one container.
+    pub resource: Arc<Resource>,
+    /// By name.
+    pub attributes: Vec<Attribute>,
+    /// By time.
+    pub events: Vec<Event>,
+}
+
+/// The spans of one request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trace {
+    /// Their common id.
+    pub id: TraceId,
+    /// By start, then by span id; never empty; span ids are distinct.
+    pub spans: Vec<Span>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_and_written_as_hexadecimal_digits() {
+        let id = TraceId::parse("4bf92f3577b34da6a3ce929d0e0e4736").unwrap();
+        assert_eq!(id.to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(SpanId::parse("A3CE929D0E0E4736").unwrap().to_string(), "a3ce929d0e0e4736");
+        assert_eq!(SpanId::parse("1f").unwrap().to_string(), "000000000000001f", "B3 drops zeros");
+        for wrong in ["", "0", "0000000000000000", "a3ce929d0e0e47361", "a3ce929d0e0e473g", "ünïcode"] {
+            assert_eq!(SpanId::parse(wrong), None, "{wrong}");
+        }
+    }
+}
