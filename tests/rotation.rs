@@ -111,12 +111,6 @@ on_each_engine!(
     a_backlog_over_several_files_is_read_whole_while_more_is_written,
     a_writer_faster_than_any_reader_leaves_recorded_gaps_only,
     lines_rotated_away_before_the_first_reading_are_a_gap,
+    a_restart_resumes_inside_a_compressed_file,
     a_log_truncated_from_outside_goes_on,
 );
-
-/// On engine 20.10 this does not hold yet: while it compresses a rotated file its replies are short, and a gap is
-/// recorded for lines that can be read again a moment later (docs/architecture.md, known limits).
-#[test]
-fn newer_engine_a_restart_resumes_inside_a_compressed_file() {
-    a_restart_resumes_inside_a_compressed_file(Version::Newer);
-}

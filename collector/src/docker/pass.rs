@@ -19,11 +19,6 @@ use super::sink::{Sink, Stopped};
 use super::timestamp;
 use super::transport::LogsError;
 
-/// While Docker compresses a rotated file, the file is missing from replies: what then seems to be lost is
-/// asked for this often again, with this pause, before it is believed. 200 KB take some 10 ms.
-const DOUBTS: u32 = 4;
-const DOUBT: Duration = Duration::from_millis(50);
-
 /// Where to begin in a log that has no cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
@@ -77,8 +72,6 @@ pub(super) struct Log {
     vanished: bool,
     /// Docker compresses what it rotates.
     pub(super) compresses: bool,
-    /// How often a loss is doubted yet in the read under way.
-    doubts: u32,
 }
 
 /// New messages of one read.
@@ -118,7 +111,6 @@ impl Log {
             first_ns: None,
             vanished: false,
             compresses: false,
-            doubts: 0,
         }
     }
 
@@ -137,15 +129,11 @@ impl Log {
         let mut query = self.next_query(engine, started_ns, expected);
         self.brought = Brought::default();
         self.vanished = false;
-        self.doubts = if self.compresses { DOUBTS } else { 0 };
         let unread = self.cursor.is_empty();
         let outcome = loop {
             match self.attempt(engine, query, permits, GapReason::Rotated).await {
                 Ok(Reach::Enough) => break Ok(()),
-                Ok(Reach::TooShort) if query.tail.is_none() && self.doubts > 0 => {
-                    self.doubts -= 1;
-                    self.shared.unless_stopped(tokio::time::sleep(DOUBT)).await?;
-                }
+                Ok(Reach::TooShort) if self.compresses => query = query.wider_for_compressed(),
                 Ok(Reach::TooShort) => query = query.wider(),
                 Err(error) => break Err(error),
             }
@@ -295,15 +283,21 @@ impl Log {
     }
 
     fn next_query(&self, engine: &Engine, now_ns: i64, expected: u64) -> Query {
-        if !self.cursor.is_empty() {
-            let open_ns = self.lanes.iter().filter_map(Lane::open_ns).min();
-            return Query::next(&self.cursor, open_ns, now_ns, expected, !engine.podman);
-        }
-        match self.start {
+        let query = match self.start {
+            _ if !self.cursor.is_empty() => {
+                let open_ns = self.lanes.iter().filter_map(Lane::open_ns).min();
+                Query::next(&self.cursor, open_ns, now_ns, expected, !engine.podman)
+            }
             Start::First | Start::Birth { .. } => Query::default(),
             Start::Since(ns) => Query { since_ns: Some(ns), tail: None },
             Start::Tail { lines, .. } => Query { since_ns: None, tail: Some(lines) },
-        }
+        };
+        if self.compresses { query.for_compressed() } else { query }
+    }
+
+    /// Whether the log begins for us behind `frame`. The daemon was asked to leave it out, and may not have.
+    fn begins_behind(&self, frame: &Frame) -> bool {
+        self.cursor.is_empty() && matches!(self.start, Start::Since(ns) if frame.timestamp_ns < ns)
     }
 
     async fn attempt(
@@ -320,7 +314,6 @@ impl Log {
         let pass = match reason {
             // Behind damage the end of the log is all that can be had.
             GapReason::DaemonError => Pass::last_resort(&self.cursor, query),
-            _ if self.doubts > 0 => Pass::doubting(&self.cursor, query),
             _ => Pass::new(&self.cursor, query),
         };
         let mut taker = Taker { pass, reason };
@@ -408,6 +401,9 @@ impl Taker {
     }
 
     fn take(&mut self, log: &mut Log, frame: &Frame, now: Instant) -> Reach {
+        if log.begins_behind(frame) {
+            return Reach::Enough;
+        }
         match self.pass.judge(&log.cursor, frame) {
             Verdict::Old => return Reach::Enough,
             Verdict::TooShort => return Reach::TooShort,

@@ -62,6 +62,19 @@ impl Query {
         let tail = self.tail.map(|tail| tail.saturating_mul(GROWTH)).filter(|tail| *tail <= MAX_TAIL);
         Self { tail, ..self }
     }
+
+    /// The request to send instead for a log whose rotated files are compressed.
+    ///
+    /// Where the oldest of them ends before `since`, engine 20.10 leaves out all of them, also those that do not.
+    /// So a time is sent only with a number of messages, where a reply that leaves out too much is noticed.
+    pub(super) fn for_compressed(self) -> Self {
+        Self { since_ns: self.since_ns.filter(|_| self.tail.is_some()), ..self }
+    }
+
+    /// As [`Query::wider`], for a log whose rotated files are compressed.
+    pub(super) fn wider_for_compressed(self) -> Self {
+        Self { since_ns: None, ..self.wider() }
+    }
 }
 
 /// What a message of a reply is.
@@ -137,11 +150,6 @@ impl Pass {
             old: 0,
             near: false,
         }
-    }
-
-    /// For the reply to `query`, which will be sent again should lines seem to be missing.
-    pub(super) fn doubting(cursor: &Cursor, query: Query) -> Self {
-        Self { may_widen: !cursor.is_empty(), ..Self::new(cursor, query) }
     }
 
     /// For the reply to `query` where no longer one can be had.

@@ -21,6 +21,8 @@ use crate::parse::{Enricher, ParseOptions};
 
 /// Small, so that lines have several chunks.
 const CHUNK: usize = 8;
+/// Messages of a file before rotation sets it aside.
+const FILE: usize = 24;
 const SECOND: i64 = 1_000_000_000;
 
 /// The daemon's side: what was written, and what rotation left of it.
@@ -32,14 +34,31 @@ struct ModelLog {
     /// What rotation took, and how much of it before anything was read: nobody knows of that.
     taken: Vec<Frame>,
     taken_unseen: usize,
-    /// Engines from 24.0 stop filtering by time at the first match.
-    since_ends_at_match: bool,
+    engine: Engine,
     now_ns: i64,
+}
+
+/// What engines do differently.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Engine {
+    #[default]
+    Filters,
+    /// From 24.0 it stops filtering by time at the first match.
+    SinceEndsAtMatch,
+    /// 20.10 with `compress=true`: where the oldest rotated file ends before `since`, all of them are left out.
+    SinceLeavesOutFiles,
+}
+
+impl Engine {
+    /// Between two lines: `since` reaches back two seconds, and whole files must be older than that.
+    fn pause_ns(self) -> i64 {
+        if self == Self::SinceLeavesOutFiles { SECOND / 2 } else { SECOND / 1_000 }
+    }
 }
 
 impl ModelLog {
     fn write(&mut self, stream: Stream, text: String, jitter_ns: i64) {
-        self.now_ns += 1_000_000;
+        self.now_ns += self.engine.pause_ns();
         // The streams' threads take the time before they take the log's lock.
         let last = self.written[stream.index()].last().map_or(0, |(ts, _)| *ts);
         let ts = (self.now_ns - jitter_ns).max(last + 1);
@@ -70,14 +89,30 @@ impl ModelLog {
     }
 
     fn reply(&self, query: Query) -> Vec<Frame> {
-        let skipped = query.tail.map_or(0, |tail| self.held.len().saturating_sub(tail as usize));
         let since = query.since_ns.unwrap_or(i64::MIN);
+        let left_out = self.left_out(since);
+        let count = self.held.len() - left_out;
+        let skipped = left_out + query.tail.map_or(0, |tail| count.saturating_sub(tail as usize));
         let mut matched = false;
         let in_time = |frame: &&Frame| {
-            matched = (self.since_ends_at_match && matched) || frame.timestamp_ns >= since;
+            let filters = !(self.engine == Engine::SinceEndsAtMatch && matched);
+            matched = !filters || frame.timestamp_ns >= since;
             matched
         };
         self.held.iter().skip(skipped).filter(in_time).cloned().collect()
+    }
+
+    /// How many messages at the front are in files that the engine leaves out of a reply.
+    fn left_out(&self, since: i64) -> usize {
+        let file = |index: usize| (self.taken.len() + index) / FILE;
+        let last = self.held.len().saturating_sub(1);
+        let (oldest, current) = (file(0), file(last));
+        if self.engine != Engine::SinceLeavesOutFiles || oldest == current {
+            return 0;
+        }
+        let in_oldest = self.held.iter().enumerate().filter(|(i, _)| file(*i) == oldest);
+        let ends_before = in_oldest.map(|(_, frame)| frame.timestamp_ns).max() < Some(since);
+        if ends_before { (0..=last).filter(|i| file(*i) < current).count() } else { 0 }
     }
 }
 
@@ -135,7 +170,11 @@ impl Reader {
 
     fn read(&mut self, log: &ModelLog, expected: u64, mut budget: usize) -> Read {
         let open_ns = self.lanes.iter().filter_map(Lane::open_ns).min();
+        let compresses = log.engine == Engine::SinceLeavesOutFiles;
         let mut query = Query::next(&self.cursor, open_ns, log.now_ns, expected, true);
+        if compresses {
+            query = query.for_compressed();
+        }
         loop {
             let mut pass = Pass::new(&self.cursor, query);
             let mut too_short = false;
@@ -171,7 +210,7 @@ impl Reader {
                 }
                 End::Replaced => panic!("the clock was never set back by more than the disorder"),
             }
-            query = query.wider();
+            query = if compresses { query.wider_for_compressed() } else { query.wider() };
         }
     }
 
@@ -286,9 +325,13 @@ proptest! {
     #[test]
     fn every_line_is_stored_once_or_lies_in_a_gap(
         operations in operations(),
-        since_ends_at_match in any::<bool>(),
+        engine in prop::sample::select(vec![
+            Engine::Filters,
+            Engine::SinceEndsAtMatch,
+            Engine::SinceLeavesOutFiles,
+        ]),
     ) {
-        let mut log = ModelLog { since_ends_at_match, now_ns: 1_000 * SECOND, ..ModelLog::default() };
+        let mut log = ModelLog { engine, now_ns: 1_000 * SECOND, ..ModelLog::default() };
         let mut stored = Stored::default();
         let mut clock = Instant::now();
         let mut reader = Reader::load(&stored, clock);
@@ -432,4 +475,12 @@ fn the_request_asks_for_time_and_number() {
     assert_eq!(Query::next(&cursor, None, 101 * SECOND, 0, false).tail, None, "Podman");
     let widened = std::iter::successors(Some(SOME), |q| q.tail.map(|_| q.wider())).last();
     assert_eq!(widened, Some(ALL));
+}
+
+#[test]
+fn a_compressed_log_is_asked_by_time_only_where_a_short_reply_is_noticed() {
+    let query = Query { since_ns: Some(5), tail: Some(16) };
+    assert_eq!(query.for_compressed(), query);
+    assert_eq!(query.wider_for_compressed(), Query { since_ns: None, tail: Some(128) });
+    assert_eq!(Query { since_ns: Some(5), tail: None }.for_compressed(), ALL);
 }
