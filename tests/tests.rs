@@ -10,6 +10,7 @@
 mod harness;
 
 mod cli;
+mod container_metrics;
 mod deaths;
 mod emitter_is_sound;
 mod engine_failures;
