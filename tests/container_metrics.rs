@@ -4,13 +4,12 @@
 //! other asks the Docker API alone.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::harness::binnacle::Server;
 use crate::harness::engine::{Engine, Version};
 use crate::harness::image::IMAGE;
-use crate::harness::site::on_each_engine;
+use crate::harness::site::{disk_of, on_each_engine};
 use crate::harness::wait_for;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -106,21 +105,6 @@ fn is_version_2() -> bool {
     Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
 }
 
-/// The device node of the disk that holds `path`. Recent kernels (seen with 6.18) count block I/O under cgroups
-/// of version 1 only where it is limited, and only whole disks can be limited.
-///
-/// # Panics
-/// When `path` is on no disk, as on tmpfs.
-fn disk_of(path: &Path) -> PathBuf {
-    let device = Command::new("stat").args(["--format", "%Hd:%Ld"]).arg(path).output().unwrap().stdout;
-    let device = Path::new("/sys/dev/block").join(String::from_utf8(device).unwrap().trim());
-    let node = device.canonicalize().unwrap_or_else(|e| {
-        panic!("`{}` is on no disk ({e}): set TMPDIR to a folder that is", path.display())
-    });
-    let disk = if node.join("partition").exists() { node.parent().unwrap() } else { &node };
-    Path::new("/dev").join(disk.file_name().unwrap())
-}
-
 fn number(text: &str) -> f64 {
     text.trim().parse().unwrap_or_else(|e| panic!("`{text}`: {e}"))
 }
@@ -201,7 +185,8 @@ fn assert_close(what: &str, ours: f64, theirs: f64, percent: f64) {
 /// Starts a server that samples every second, from files or from the API.
 fn observe(scratch: &Path, engine: &Engine, cgroup_files: bool) -> Server {
     let config = scratch.join("binnacle.yaml");
-    let text = format!("collect:\n  stats:\n    period: 1s\n    cgroup_files: {cgroup_files}\n");
+    let text =
+        format!("collect: {{stats: {{period: 1s, disk_period: 10s, cgroup_files: {cgroup_files}}}}}\n");
     std::fs::write(&config, text).unwrap();
     let arguments = ["--docker-host", &engine.host(), "--config", &config.to_string_lossy()];
     let mut server = Server::new("run", scratch, &arguments);
@@ -275,6 +260,10 @@ fn compare_counters(server: &Server, sender: &Loaded, receiver: &Loaded) {
     equal("packets sent", &packets, &|| sender.eth0(9), 1.0);
     let written = || receiver.ours(server, "container_fs_writes_bytes_total");
     equal("written", &written, &|| receiver.written_bytes(), PAYLOAD_BYTES);
+    // What it fetched and what it wrote.
+    let layer = || receiver.ours(server, "container_fs_usage_bytes");
+    let is_measured = wait_for(LIMIT, || layer() >= 2.0 * PAYLOAD_BYTES && layer() < 3.0 * PAYLOAD_BYTES);
+    assert!(is_measured, "writable layer: {}", layer());
 }
 
 fn compare_memory(server: &Server, engine: &Engine, full: &Loaded) {

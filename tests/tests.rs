@@ -11,6 +11,7 @@ mod harness;
 
 mod cli;
 mod container_metrics;
+mod dashboards;
 mod deaths;
 mod emitter_is_sound;
 mod engine_failures;

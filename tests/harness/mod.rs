@@ -7,6 +7,7 @@ pub(crate) mod engine;
 pub(crate) mod http;
 pub(crate) mod image;
 pub(crate) mod ledger;
+pub(crate) mod prometheus;
 pub(crate) mod proxy;
 #[path = "../emitter/script.rs"]
 pub(crate) mod script;

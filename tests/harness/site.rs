@@ -1,5 +1,8 @@
 //! An engine with `binnacle run` beside it: what most scenarios begin with.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
 use tempfile::TempDir;
 
 use super::binnacle::Server;
@@ -29,6 +32,21 @@ impl Site {
         server.wait_ready();
         Self { server, engine, _scratch: scratch }
     }
+}
+
+/// The device node of the disk that holds `path`. Recent kernels (seen with 6.18) count block I/O under cgroups
+/// of version 1 only where it is limited, and only whole disks can be limited.
+///
+/// # Panics
+/// When `path` is on no disk, as on tmpfs.
+pub(crate) fn disk_of(path: &Path) -> PathBuf {
+    let device = Command::new("stat").args(["--format", "%Hd:%Ld"]).arg(path).output().unwrap().stdout;
+    let device = Path::new("/sys/dev/block").join(String::from_utf8(device).unwrap().trim());
+    let node = device.canonicalize().unwrap_or_else(|e| {
+        panic!("`{}` is on no disk ({e}): set TMPDIR to a folder that is", path.display())
+    });
+    let disk = if node.join("partition").exists() { node.parent().unwrap() } else { &node };
+    Path::new("/dev").join(disk.file_name().unwrap())
 }
 
 /// Makes one test per engine out of each scenario, a `fn(Version)`.

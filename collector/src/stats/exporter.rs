@@ -14,7 +14,7 @@ use prometheus::proto::MetricFamily;
 use super::containers::{Containers, Entry};
 use super::facts::Facts;
 use super::families::{Families, LAST_SEEN, START_TIME, Subject};
-use super::host::{self, Machine};
+use super::host::{self, Disk, Machine};
 use super::sample::Sample;
 
 /// What the sampler leaves for the scrapes besides the containers.
@@ -24,6 +24,8 @@ pub(super) struct Surroundings {
     pub(super) machine: Option<Machine>,
     /// The machine's own counters, when the engine runs on this one.
     pub(super) host: Option<Sample>,
+    /// The disk under the engine's folder, where it can be seen.
+    pub(super) disk: Option<Disk>,
     /// Names of block devices.
     pub(super) devices: HashMap<(u64, u64), String>,
 }
@@ -52,8 +54,11 @@ const INFO: (&str, &str) =
     ("docker_container_info", "Always 1; the container's id, image and restart policy.");
 const FS_USAGE: (&str, &str) = (
     "container_fs_usage_bytes",
-    "Size of the container's writable layer; only with `collect.stats.disk_period`.",
+    "Size of the container's writable layer, with `collect.stats.disk_period`; of the machine, what is used of the \
+     engine's disk.",
 );
+const FS_LIMIT: (&str, &str) =
+    ("container_fs_limit_bytes", "Size of the disk that holds the engine's files.");
 const VERSION_INFO: (&str, &str) =
     ("cadvisor_version_info", "Always 1; kernel, system and engine, as cAdvisor tells them.");
 const CORES: (&str, &str) = ("machine_cpu_cores", "CPUs of the machine.");
@@ -102,6 +107,12 @@ impl Exporter {
                 families.add(START_TIME.0, START_TIME.1, &labels, float(boot_s));
             }
             families.add_counters(host, &labels, &device_name);
+        }
+        if let Some(disk) = &surroundings.disk {
+            let device = device_name(disk.device.0, disk.device.1);
+            let labels = [("id", "/"), ("device", device.as_str())];
+            families.add(FS_LIMIT.0, FS_LIMIT.1, &labels, float(disk.bytes));
+            families.add(FS_USAGE.0, FS_USAGE.1, &labels, float(disk.used_bytes));
         }
         let systemd = surroundings.machine.as_ref().is_some_and(|m| m.systemd_cgroups);
         let entries: BTreeMap<String, Entry> = self.containers.lock().clone();

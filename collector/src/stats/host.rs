@@ -1,9 +1,9 @@
 //! The machine under the containers: the series with `id="/"`, and what dashboards divide by.
 //!
 //! Read from `/proc`, which shows the host's processors, memory and disks even inside a container. The
-//! host's network is only visible from outside of one.
+//! host's network, and how full its disk is, are only visible from outside of one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::sample::{Cpu, Device, Memory, Sample};
 use crate::cgroup::net_dev_interfaces;
@@ -23,6 +23,8 @@ pub(super) struct Machine {
     pub(super) docker_version: String,
     /// Whether cgroups are made by systemd, which names them `docker-<id>.scope`.
     pub(super) systemd_cgroups: bool,
+    /// Where the engine keeps images and containers.
+    pub(super) docker_root: PathBuf,
 }
 
 impl Machine {
@@ -45,11 +47,41 @@ pub(super) fn read_host(proc: &Path, taken_ns: i64) -> Option<Sample> {
         tasks: tasks(&read(proc, "loadavg")),
         ..Sample::default()
     };
-    let in_container = Path::new("/.dockerenv").exists() || Path::new("/run/.containerenv").exists();
-    if !in_container {
+    if sees_host_processes(proc) {
         sample.interfaces = net_dev_interfaces(&read(proc, "1/net/dev"));
     }
     Some(sample)
+}
+
+/// Whether process 1 is the host's: this process lives in the first namespace of processes, whose number every
+/// kernel fixes.
+fn sees_host_processes(proc: &Path) -> bool {
+    const FIRST: &str = "pid:[4026531836]";
+    std::fs::read_link(proc.join("self/ns/pid")).is_ok_and(|namespace| namespace == Path::new(FIRST))
+}
+
+/// The disk that holds the engine's images and containers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Disk {
+    /// Its numbers (major, minor).
+    pub(super) device: (u64, u64),
+    /// Its size, bytes.
+    pub(super) bytes: u64,
+    /// Of these, in use.
+    pub(super) used_bytes: u64,
+}
+
+/// The disk under `docker_root`; `None` when that folder cannot be seen from here. Blocking.
+pub(super) fn read_disk(docker_root: &Path, proc: &Path) -> Option<Disk> {
+    // The same path inside a container would be another folder.
+    if !docker_root.is_absolute() || !sees_host_processes(proc) {
+        return None;
+    }
+    let (space, stat) = (rustix::fs::statvfs(docker_root).ok()?, rustix::fs::stat(docker_root).ok()?);
+    let device = (rustix::fs::major(stat.st_dev).into(), rustix::fs::minor(stat.st_dev).into());
+    let bytes = space.f_blocks.saturating_mul(space.f_frsize);
+    let free_bytes = space.f_bfree.saturating_mul(space.f_frsize);
+    Some(Disk { device, bytes, used_bytes: bytes.saturating_sub(free_bytes) })
 }
 
 /// When the host booted, seconds since the epoch.
@@ -192,5 +224,21 @@ mod tests {
         let sample = read_host(Path::new("/proc"), 1).unwrap();
         assert!(sample.cpu.usage_ns > 0 && sample.memory.usage > 0 && sample.tasks.is_some_and(|n| n > 0));
         assert!(boot_time_s().is_some_and(|t| t > 1_500_000_000));
+    }
+
+    #[test]
+    fn the_disk_is_that_of_the_folder_where_processes_are_the_hosts() {
+        let proc = tempfile::tempdir().unwrap();
+        let namespaces = proc.path().join("self/ns");
+        std::fs::create_dir_all(&namespaces).unwrap();
+        let namespace = namespaces.join("pid");
+        std::os::unix::fs::symlink("pid:[4026532999]", &namespace).unwrap();
+        assert_eq!(read_disk(Path::new("/"), proc.path()), None, "a container's own `/`");
+        std::fs::remove_file(&namespace).unwrap();
+        std::os::unix::fs::symlink("pid:[4026531836]", &namespace).unwrap();
+        let disk = read_disk(Path::new("/"), proc.path()).unwrap();
+        assert!(disk.bytes > 0 && disk.used_bytes <= disk.bytes);
+        assert_eq!(read_disk(Path::new("/no/such/folder"), proc.path()), None);
+        assert_eq!(read_disk(Path::new(""), proc.path()), None, "the engine does not tell");
     }
 }

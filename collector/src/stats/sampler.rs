@@ -279,6 +279,7 @@ impl Sampler {
                     os_version: info.operating_system.unwrap_or_default(),
                     docker_version: info.server_version.unwrap_or_default(),
                     systemd_cgroups: info.cgroup_driver.is_some_and(|d| d.to_string() == "systemd"),
+                    docker_root: info.docker_root_dir.unwrap_or_default().into(),
                 },
                 Err(error) => return self.metrics.failed("info", &error),
             },
@@ -286,14 +287,15 @@ impl Sampler {
         let proc = self.proc.clone();
         let read = tokio::task::spawn_blocking(move || {
             let host = machine.is_here(&proc).then(|| host::read_host(&proc, now_ns())).flatten();
-            (machine, host, host::device_names(&proc))
+            let disk = host.as_ref().and_then(|_| host::read_disk(&machine.docker_root, &proc));
+            (machine, host, disk, host::device_names(&proc))
         });
-        let Ok((machine, host, devices)) = read.await else { return };
+        let Ok((machine, host, disk, devices)) = read.await else { return };
         let mut surroundings = self.exporter.surroundings.lock().unwrap_or_else(PoisonError::into_inner);
         surroundings.machine = Some(machine);
         surroundings.devices =
             if host.is_some() { devices.into_iter().collect() } else { Default::default() };
-        surroundings.host = host;
+        (surroundings.host, surroundings.disk) = (host, disk);
     }
 
     async fn read_disk_usage(&mut self) {

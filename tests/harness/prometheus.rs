@@ -1,0 +1,88 @@
+//! A real Prometheus that scrapes a server every second.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::binnacle::free_address;
+use super::http;
+use super::wait_for;
+
+/// Ended when dropped.
+#[derive(Debug)]
+pub(crate) struct Prometheus {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Prometheus {
+    /// Scrapes `target` as the job `cadvisor`, keeping exemplars; all its files are in `folder`.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub(crate) fn scrape(target: SocketAddr, folder: &Path) -> Self {
+        let config = folder.join("prometheus.yml");
+        let text = format!(
+            "global: {{scrape_interval: 1s}}\n\
+             storage: {{exemplars: {{max_exemplars: 1000}}}}\n\
+             scrape_configs: [{{job_name: cadvisor, static_configs: [{{targets: [\"{target}\"]}}]}}]\n"
+        );
+        std::fs::write(&config, text).unwrap();
+        let (address, log) = (free_address(), File::create(folder.join("prometheus.log")).unwrap());
+        let process = Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.join("tsdb").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .arg("--enable-feature=exemplar-storage")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .expect("this test needs the package `prometheus` (see ./test)");
+        let prometheus = Self { process, address };
+        let ready = || http::get(address, "/-/ready").is_ok_and(|answer| answer.status == 200);
+        assert!(wait_for(Duration::from_secs(60), ready), "Prometheus is not ready");
+        prometheus
+    }
+
+    /// The series that an instant query finds.
+    ///
+    /// # Panics
+    /// When Prometheus refuses the expression.
+    pub(crate) fn query(&self, expression: &str) -> Vec<Value> {
+        let data = self.ask("query", expression, "");
+        data["result"].as_array().unwrap_or_else(|| panic!("`{expression}`: {data}")).clone()
+    }
+
+    /// Exemplars of the series that `selector` selects, of the last hour.
+    pub(crate) fn exemplars(&self, selector: &str) -> Value {
+        let now = jiff::Timestamp::now().as_second();
+        self.ask("query_exemplars", selector, &format!("&start={}&end={}", now - 3600, now + 60))
+    }
+
+    /// Health and last error of the one target.
+    pub(crate) fn target(&self) -> Value {
+        let answer = http::get(self.address, "/api/v1/targets").unwrap().json();
+        answer["data"]["activeTargets"][0].clone()
+    }
+
+    fn ask(&self, endpoint: &str, expression: &str, more: &str) -> Value {
+        let encoded: String = expression.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let path = format!("/api/v1/{endpoint}?query={encoded}{more}");
+        let answer = http::get(self.address, &path).unwrap().json();
+        assert_eq!(answer["status"], "success", "`{expression}`: {answer}");
+        answer["data"].clone()
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        if let Err(error) = self.process.kill().and_then(|()| self.process.wait()) {
+            eprintln!("cannot end Prometheus: {error}");
+        }
+    }
+}
