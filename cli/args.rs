@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Serve,
     /// Find records
     Search(SearchArgs),
+    /// Show what a query reads and why: windows, blocks kept and dropped by which rule, bytes decoded
+    Explain(ExplainArgs),
     /// Follow new records as they are stored
     Tail(TailArgs),
     /// Show every line of one trace or correlation id, over all containers, in time order
@@ -121,6 +123,8 @@ pub(crate) struct Times {
   binnacle search 'level:>=warn service:checkout \"payment declined\"'
   binnacle search --since 2d 'status:[500 TO 599] NOT path:/health'
   binnacle search --json --limit 0 --forward '*' > lines.ndjson
+  binnacle search '{service_name=\"checkout\"} | json | status >= 500'
+  binnacle search --since 3h --chart 'sum by (detected_level) (rate({service_name=\"checkout\"}[5m]))'
 
 Exit codes: 0 found, 1 nothing found, 2 error.")]
 pub(crate) struct SearchArgs {
@@ -137,7 +141,41 @@ pub(crate) struct SearchArgs {
     /// Oldest first; without it newest first
     #[arg(long)]
     pub(crate) forward: bool,
+    /// Of a metric query: draw its values over time
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) chart: bool,
+    /// Of a metric query: how far its values lie apart, for example 5m; with --chart, --since and --from chosen to fit
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) step: Option<String>,
     /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+/// `explain`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  binnacle explain '{service_name=\"checkout\"} |= \"payment declined\"'
+  binnacle explain --since 1d --step 5m 'sum(count_over_time({service_name=\"checkout\"}[5m]))'
+
+The query is run once, so that what it decodes can be told.")]
+pub(crate) struct ExplainArgs {
+    /// Query in the search syntax or in LogQL
+    #[arg(value_name = "QUERY", required = true, num_args = 1..)]
+    pub(crate) query: Vec<String>,
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+    #[command(flatten)]
+    pub(crate) times: Times,
+    /// How many of the newest records are wanted
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: usize,
+    /// Of a metric query: how far its values lie apart [default: one value, at the end]
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) step: Option<String>,
+    /// JSON
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]

@@ -9,6 +9,7 @@ mod output;
 #[cfg(test)]
 mod reference;
 mod signals;
+mod sparkline;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -31,8 +31,19 @@ fn search(folder: &Path, arguments: &[&str]) -> Output {
 #[test]
 fn help_and_version_touch_nothing() {
     let scratch = tempfile::tempdir().unwrap();
-    let commands =
-        ["run", "collect", "serve", "search", "tail", "trace", "ingest", "labels", "stats", "check-config"];
+    let commands = [
+        "run",
+        "collect",
+        "serve",
+        "search",
+        "explain",
+        "tail",
+        "trace",
+        "ingest",
+        "labels",
+        "stats",
+        "check-config",
+    ];
     let with_help = commands.iter().map(|c| vec![*c, "--help"]);
     for arguments in with_help.chain([
         vec!["--help"],
@@ -162,4 +173,103 @@ fn a_pushed_ingest_is_stored_by_the_server() {
     let trace = server.client(&["trace", "4bf92f3577b34da6a3ce929d0e0e4736", "--json"]);
     assert_eq!(trace.status.code(), Some(0), "{}", text(&trace.stderr));
     assert!(text(&trace.stdout).contains("paid"));
+}
+
+#[test]
+fn logql_finds_records_and_yields_numbers() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    let lines = (1..=9).fold(String::new(), |lines, i| {
+        lines
+            + &format!(
+                "{{\"time\":\"2026-01-02T10:00:0{i}Z\",\"level\":\"{}\",\"n\":{i}}}\n",
+                ["info", "error"][i % 2]
+            )
+    });
+    assert!(ingest(folder, &lines, "service_name=pay").status.success());
+
+    let output = search(folder, &["{service_name=\"pay\"} | json | n > 7", "--json", "--forward"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let hits: Vec<serde_json::Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(hits.len(), 2);
+    assert_eq!(hits[0]["timestamp"], "2026-01-02T10:00:08.000000000Z");
+    assert_eq!((&hits[0]["labels"]["service_name"], &hits[0]["metadata"]["n"]), (&"pay".into(), &"8".into()));
+
+    let counts = "sum by (detected_level) (count_over_time({service_name=\"pay\"}[1m]))";
+    let output = search(folder, &[counts, "--to", "2026-01-02T10:00:30Z"]);
+    let table: Vec<String> =
+        text(&output.stdout).lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(table, ["detected_level value", "error 5", "info 4"], "{}", text(&output.stderr));
+    let output = search(
+        folder,
+        &[
+            counts,
+            "--json",
+            "--step",
+            "10s",
+            "--from",
+            "2026-01-02T10:00:10Z",
+            "--to",
+            "2026-01-02T10:00:20Z",
+        ],
+    );
+    let points: Vec<serde_json::Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(points.len(), 4, "{}", text(&output.stderr));
+    assert_eq!((&points[0]["labels"]["detected_level"], &points[0]["value"]), (&"error".into(), &5.0.into()));
+    let output = search(
+        folder,
+        &[counts, "--chart", "--from", "2026-01-02T10:00:00Z", "--to", "2026-01-02T10:01:00Z"],
+    );
+    assert!(text(&output.stdout).contains("█  max 5"), "{}{}", text(&output.stdout), text(&output.stderr));
+
+    let output = search(folder, &["{service_name=\"none\"}"]);
+    assert_eq!(output.status.code(), Some(1));
+    let output = search(folder, &["{service_name=\"pay\" | json"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr).contains("line 1, col 21") && text(&output.stderr).contains('^'),
+        "{}",
+        text(&output.stderr)
+    );
+    let output = search(folder, &["sum(count_over_time({service_name=\"pay\"} | json | unwrap [1m]))"]);
+    assert_eq!(output.status.code(), Some(2));
+    // The server's refusal, with its text.
+    let output = search(
+        folder,
+        &["count_over_time({service_name=\"pay\"} | logfmt --strict [1m])", "--to", "2026-01-02T10:00:30Z"],
+    );
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("pipeline error: 'LogfmtParserErr'"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn explain_tells_what_is_read_and_why() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    assert!(ingest(folder, "time=2026-01-02T10:00:01Z msg=alpha\n", "service_name=a").status.success());
+    assert!(ingest(folder, "time=2026-01-02T20:00:01Z msg=beta\n", "service_name=b").status.success());
+    let explain = |arguments: &[&str]| {
+        let output = binnacle().arg("explain").args(arguments).arg("--data").arg(folder).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let answer: serde_json::Value = serde_json::from_str(&explain(&[
+        "{service_name=~\".+\"} |= `alpha`",
+        "--from",
+        "2026-01-02T09:00:00Z",
+        "--to",
+        "2026-01-02T11:00:00Z",
+        "--json",
+    ]))
+    .unwrap();
+    let read = &answer["reads"][0];
+    assert_eq!(
+        (&read["blocks"], &read["streams"], &read["required"]),
+        (&1.into(), &1.into(), &"\"alpha\"".into())
+    );
+    assert_eq!(answer["decoded"]["lines"], 1);
+    let words = explain(&["level:error gamma"]);
+    assert!(words.contains("kept     0 blocks") && words.contains("decoded 0 blocks"), "{words}");
 }

@@ -37,12 +37,15 @@ pub(super) fn ask<T>(
 /// Adds the query and a caret under the mistake, where the server says where it is.
 fn with_pointer(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref::<ClientError>() {
-        Some(ClientError::Refused { message, pointer: Some(pointer), .. }) => {
-            let indented: Vec<String> = pointer.lines().map(|line| format!("  {line}")).collect();
-            anyhow::anyhow!("{message}\n{}", indented.join("\n"))
-        }
+        Some(ClientError::Refused { message, pointer: Some(pointer), .. }) => pointed(message, pointer),
         _ => error,
     }
+}
+
+/// An error that shows the query, with a caret under the mistake.
+pub(super) fn pointed(message: &str, pointer: &str) -> anyhow::Error {
+    let indented: Vec<String> = pointer.lines().map(|line| format!("  {line}")).collect();
+    anyhow::anyhow!("{message}\n{}", indented.join("\n"))
 }
 
 /// The options of a search for `times`.

@@ -3,10 +3,13 @@
 mod check_config;
 mod client;
 mod completions;
+mod explain;
 mod ingest;
 mod labels;
+mod question;
 mod run;
 mod search;
+mod series;
 mod stats;
 mod tail;
 mod trace;
@@ -17,7 +20,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 
 use crate::Outcome;
-use crate::args::{Cli, Command, Common, Selection};
+use crate::args::{Cli, Command, Common};
 use crate::config::{Config, Sources};
 
 /// Does what was typed.
@@ -31,6 +34,7 @@ pub(crate) fn execute(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Collect => run::collect(config(&common)?),
         Command::Serve => run::serve(config(&common)?),
         Command::Search(args) => search::execute(&args, &common),
+        Command::Explain(args) => explain::execute(&args, &common),
         Command::Tail(args) => tail::execute(&args, &common),
         Command::Trace(args) => trace::execute(&args, &common),
         Command::Why(args) => why::execute(&args, &common),
@@ -65,42 +69,4 @@ fn sources(common: &Common) -> anyhow::Result<Sources> {
         .filter(|(name, _)| name.starts_with("BINNACLE_"))
         .collect();
     Ok(Sources { file, environment, flags: common.settings() })
-}
-
-/// The query with `--service` and `--level` added.
-fn selected(query: &[String], selection: &Selection) -> String {
-    let mut parts = Vec::new();
-    if let Some(service) = &selection.service {
-        parts.push(format!("service:{}", quoted(service)));
-    }
-    if let Some(level) = &selection.level {
-        parts.push(format!("level:{level}"));
-    }
-    let typed = query.join(" ");
-    if parts.is_empty() {
-        return typed;
-    }
-    if !typed.trim().is_empty() && typed.trim() != "*" {
-        parts.push(format!("({typed})"));
-    }
-    parts.join(" ")
-}
-
-fn quoted(value: &str) -> String {
-    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn selection_flags_narrow_the_typed_query() {
-        let query = ["a".to_owned(), "OR b".to_owned()];
-        let none = Selection { service: None, level: None };
-        assert_eq!(selected(&query, &none), "a OR b");
-        let both = Selection { service: Some("check\"out".into()), level: Some(">=warn".into()) };
-        assert_eq!(selected(&query, &both), r#"service:"check\"out" level:>=warn (a OR b)"#);
-        assert_eq!(selected(&["*".to_owned()], &both), r#"service:"check\"out" level:>=warn"#);
-    }
 }

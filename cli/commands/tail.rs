@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use query::client::Answer;
 
 use super::client::ask;
-use super::selected;
+use super::question::{Question, question};
 use crate::Outcome;
 use crate::args::{Common, TailArgs};
 use crate::output::Printer;
@@ -14,7 +14,9 @@ use crate::output::Printer;
 /// # Errors
 /// When the question is not understood, or the server cannot be reached.
 pub(crate) fn execute(args: &TailArgs, common: &Common) -> anyhow::Result<Outcome> {
-    let query = selected(&args.query, &args.selection);
+    let Question::Records(query) = question(&args.query, &args.selection)? else {
+        anyhow::bail!("this query yields numbers, not records; `binnacle search` answers it");
+    };
     let mut printer = Printer::new(args.json);
     ask(&args.server, common, async |client| {
         let mut answers = client.tail(&query).await?;

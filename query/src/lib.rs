@@ -5,6 +5,7 @@
 pub mod client;
 pub mod config;
 pub mod exec;
+pub mod explain;
 pub mod filter;
 pub mod hit;
 pub mod http;

@@ -74,6 +74,11 @@ impl StreamFilters {
         self.by_stream.get(&stream)
     }
 
+    /// How many streams have records that may pass.
+    pub(crate) fn num_streams(&self) -> usize {
+        self.by_stream.len()
+    }
+
     /// What must be read to answer.
     #[must_use]
     pub fn plan(&self, range: TimeRange) -> Plan {

@@ -113,9 +113,17 @@ fn request(target: &str, headers: &[(HeaderName, &str)]) -> Result<Request<Body>
 
 async fn refusal(response: Response<Body>) -> ClientError {
     let status = response.status();
+    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_text = content_type.is_some_and(|value| value.starts_with("text/plain"));
     let body = axum::body::to_bytes(response.into_body(), MAX_REFUSAL_BYTES).await.unwrap_or_default();
     match serde_json::from_slice::<Refusal>(&body) {
         Ok(refusal) => refusal.into(),
+        // Loki's API tells its errors as plain text.
+        Err(_) if is_text && !body.is_empty() => ClientError::Refused {
+            kind: status.as_str().to_owned(),
+            message: String::from_utf8_lossy(&body).trim_end().to_owned(),
+            pointer: None,
+        },
         Err(_) => ClientError::NotUnderstood(format!("status {status}")),
     }
 }

@@ -10,6 +10,7 @@ pub mod cursor;
 pub mod fold;
 pub mod gate;
 pub mod page;
+pub mod question;
 pub mod search;
 pub mod select;
 #[cfg(test)]
@@ -64,6 +65,9 @@ pub enum ExecError {
         /// What else helps.
         hint: &'static str,
     },
+    /// It cannot be compiled: the client's to mend.
+    #[error("{0}")]
+    Query(String),
     /// Too many queries wait already.
     #[error(
         "{waiting} queries are waiting; try again, or raise `query.max_concurrent` or `query.max_queued`"

@@ -8,13 +8,14 @@ use store::fields::{self, Shape};
 use store::{Candidates, Reader, Snapshot, StreamId, TimeRange};
 
 use super::cursor::{Cursor, query_hash};
-use super::page::{Key, PageRequest, page};
-use super::select::{Hits, Order, matching_rows};
+use super::page::{Key, PageRequest};
+use super::question::{Question, Reads};
+use super::select::Order;
 use super::{Context, ExecError, Stats};
 use crate::filter::field::{self, ValueTest};
 use crate::filter::{BlockPairs, FieldTest, Filter, Row, RowPairs, TextTest};
 use crate::hit::Hit;
-use crate::plan::{Plan, StreamFilters};
+use crate::plan::Plan;
 
 /// Most bytes of hits held at once: one page of a streamed answer, or a JSON answer cut short.
 pub const MAX_PAGE_BYTES: usize = 32 << 20;
@@ -32,7 +33,7 @@ pub struct SearchRequest {
     /// The query's text; cursors belong to it.
     pub query: String,
     /// What it means.
-    pub filter: Filter,
+    pub question: Question,
     /// Time range; ignored when there is a cursor, which carries its own.
     pub range: TimeRange,
     /// Order of the hits.
@@ -52,11 +53,11 @@ pub fn trace_request(id: &str, range: TimeRange) -> Option<SearchRequest> {
     let field = |name: &str| Filter::Field(FieldTest::new(name, 0, ValueTest::equals(id)));
     Some(SearchRequest {
         query: format!("trace {id}"),
-        filter: Filter::Or(vec![
+        question: Question::Filter(Filter::Or(vec![
             Filter::Line(TextTest::words(id)),
             field(store::record::attribute::TRACE_ID),
             field(store::record::attribute::CORRELATION_ID),
-        ]),
+        ])),
         range,
         order: Order::Forward,
         cursor: None,
@@ -67,7 +68,7 @@ pub fn trace_request(id: &str, range: TimeRange) -> Option<SearchRequest> {
 #[derive(Debug)]
 pub struct Search {
     request: SearchRequest,
-    filters: StreamFilters,
+    reads: Reads,
     candidates: Candidates,
     after: Option<Key>,
     found_any: bool,
@@ -91,18 +92,11 @@ impl Search {
             }
         }
         let snapshot = reader.snapshot()?;
-        let filters = StreamFilters::of(&request.filter, &snapshot, read);
-        let plan: Plan = filters.plan(read);
-        let candidates = plan.candidates(&snapshot)?;
+        let reads = Reads::new(&request.question, &snapshot, read)?;
+        let candidates = reads.candidates(&snapshot, read)?;
         context.note_candidates(&candidates);
-        let mut search = Self {
-            found_any: request.cursor.is_some(),
-            request,
-            filters,
-            candidates,
-            after: None,
-            more: true,
-        };
+        let mut search =
+            Self { found_any: request.cursor.is_some(), request, reads, candidates, after: None, more: true };
         if let Some(cursor) = search.request.cursor {
             search.after = Some(search.key_of(&cursor, context)?);
         }
@@ -124,7 +118,7 @@ impl Search {
             max_bytes: MAX_PAGE_BYTES,
             after: self.after,
         };
-        let found = page(&self.candidates.blocks, &Hits { filters: &self.filters }, &request, context)?;
+        let found = self.reads.page(&self.candidates.blocks, &request, context)?;
         self.more = found.more && !found.rows.is_empty();
         self.found_any |= !found.rows.is_empty();
         if let Some((key, _)) = found.rows.last() {
@@ -180,7 +174,6 @@ impl Search {
     /// Matching rows of one stream and time, by arrival.
     fn keys_at(&self, stream: StreamId, ts_ns: i64, context: &Context) -> Result<Vec<Key>, ExecError> {
         let mut keys = Vec::new();
-        let Some(filter) = self.filters.get(stream) else { return Ok(keys) };
         for block in &self.candidates.blocks {
             if block.stream() != stream || ts_ns < block.min_ns() || ts_ns > block.max_ns() {
                 continue;
@@ -191,9 +184,8 @@ impl Search {
                 let timestamps = block.timestamps()?;
                 let start = timestamps.partition_point(|ts| *ts < ts_ns);
                 let end = timestamps.partition_point(|ts| *ts <= ts_ns);
-                matching_rows(&block, filter, start..end, Order::Forward, &mut |row| {
+                self.reads.visit(&block, start..end, |row| {
                     keys.push(Key { ts_ns, stream, seq: first_seq + row as u64 });
-                    ControlFlow::Continue(())
                 })
             });
             if let Err(error) = read {
@@ -216,8 +208,10 @@ impl Search {
         if self.found_any {
             return Ok(None);
         }
+        // In LogQL a label that no line has is an empty one.
+        let Question::Filter(filter) = &self.request.question else { return Ok(None) };
         let unseen: Vec<&FieldTest> =
-            self.request.filter.fields().into_iter().filter(|f| !f.seen.load(Ordering::Relaxed)).collect();
+            filter.fields().into_iter().filter(|f| !f.seen.load(Ordering::Relaxed)).collect();
         if unseen.is_empty() {
             return Ok(None);
         }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::exec::ExecError;
 use crate::exec::cursor::CursorError;
 use crate::exec::search::UnknownField;
+use crate::logql;
 use crate::search::SyntaxError;
 
 /// An error as the client sees it.
@@ -69,6 +70,18 @@ impl From<SyntaxError> for ApiError {
     }
 }
 
+impl ApiError {
+    /// `query` is not LogQL.
+    #[must_use]
+    pub fn not_logql(query: &str, error: &logql::ParseError) -> Self {
+        let at = error.offset(query);
+        let pointer = at.map(|position| {
+            SyntaxError { query: query.to_owned(), position, message: String::new() }.pointer()
+        });
+        Self { position: at, pointer, ..Self::new(StatusCode::BAD_REQUEST, "bad_query", error.to_string()) }
+    }
+}
+
 impl From<CursorError> for ApiError {
     fn from(error: CursorError) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad_cursor", error.to_string())
@@ -83,6 +96,7 @@ impl From<ExecError> for ApiError {
             ExecError::TooManyBytes { .. } | ExecError::TooManyPoints { .. } => {
                 (StatusCode::BAD_REQUEST, "too_big")
             }
+            ExecError::Query(_) => (StatusCode::BAD_REQUEST, "bad_query"),
             ExecError::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             ExecError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store"),
             ExecError::Panicked(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),

@@ -89,6 +89,7 @@ impl Metrics {
             Err(ExecError::Timeout { .. }) => "timeout",
             Err(ExecError::TooManyBytes { .. } | ExecError::TooManyPoints { .. }) => "too_big",
             Err(ExecError::Busy { .. }) => "busy",
+            Err(ExecError::Query(_)) => "refused",
             Err(ExecError::Store(_) | ExecError::Panicked(_)) => "failed",
         };
         self.queries.with_label_values(&[outcome]).inc();

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,9 +15,11 @@ use super::stream;
 use crate::exec::completeness::Completeness;
 use crate::exec::count::{CountRequest, Counts, Step, count};
 use crate::exec::cursor::Cursor;
+use crate::exec::question::Question;
 use crate::exec::search::{Search, SearchRequest, UnknownField};
 use crate::exec::{Context, ExecError, Stats};
-use crate::{Hit, search, time};
+use crate::logql::ast::Expr;
+use crate::{Hit, logql, search, time};
 
 /// Content type of a stream of JSON lines.
 pub(crate) const NDJSON: &str = "application/x-ndjson";
@@ -119,6 +121,25 @@ pub(super) fn wants_ndjson(headers: &HeaderMap) -> bool {
     headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).any(|v| v.contains(NDJSON))
 }
 
+/// Reads a query in either language.
+///
+/// # Errors
+/// When it is neither, or yields numbers instead of records.
+pub(super) fn question(query: &str) -> Result<Question, ApiError> {
+    if !logql::is_meant(query) {
+        return Ok(Question::Filter(search::without_events(search::parse(query)?)));
+    }
+    match logql::parse(query) {
+        Ok(Expr::Log(log)) => Ok(Question::LogQl(log)),
+        Ok(Expr::Metric(_)) => Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "bad_query",
+            "this query yields numbers, not records: ask `/loki/api/v1/query` or `/loki/api/v1/query_range`",
+        )),
+        Err(error) => Err(ApiError::not_logql(query, &error)),
+    }
+}
+
 impl SearchParams {
     fn request(&self) -> Result<SearchRequest, ApiError> {
         let order = order(self.direction.as_deref())?;
@@ -127,7 +148,7 @@ impl SearchParams {
             cursor.check(&self.query, order)?;
         }
         Ok(SearchRequest {
-            filter: search::without_events(search::parse(&self.query)?),
+            question: question(&self.query)?,
             query: self.query.clone(),
             range: range(self.start.as_deref(), self.end.as_deref(), self.since.as_deref())?,
             order,
@@ -154,9 +175,15 @@ impl SearchParams {
                 }
             },
         };
+        let Question::Filter(filter) = &request.question else {
+            return Err(ApiError::bad_parameter(
+                "`count_by` and `step` go with the search syntax; in LogQL write `sum by (…) (count_over_time(…))` \
+                 and ask `/loki/api/v1/query_range`",
+            ));
+        };
         let range: TimeRange = request.cursor.map_or(request.range, |cursor| cursor.range);
         Ok(Some(CountRequest {
-            filter: request.filter.clone(),
+            filter: filter.clone(),
             range,
             by: self.count_by.clone(),
             step,

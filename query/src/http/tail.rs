@@ -18,9 +18,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::ApiError;
 use super::params::Params;
+use super::search::question;
 use super::state::AppState;
+use crate::Hit;
+use crate::exec::ExecError;
+use crate::exec::question::Question;
 use crate::filter::{Filter, Row};
-use crate::{Hit, search};
+use crate::logql::logs::Follower;
 
 /// Records taken from the store at once.
 const BATCH_RECORDS: usize = 4_096;
@@ -68,7 +72,7 @@ pub(super) async fn tail(
     headers: HeaderMap,
     Params(params): Params<TailParams>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let filter = search::without_events(search::parse(&params.query)?);
+    let follow = Follow::new(&params.query)?;
     let resume = match headers.get("last-event-id").map(|id| id.to_str().ok().and_then(Position::parse)) {
         None => None,
         Some(Some(position)) => Some(position),
@@ -96,7 +100,7 @@ pub(super) async fn tail(
     // An id from the future belongs to other data: begin now, and say that something is missing.
     let skipped = if at.is_none() && resume.is_some() { None } else { Some(0) };
     let at = at.unwrap_or(Position { commit: newest, records: ALL });
-    let feeder = Feeder { state: state.clone(), filter: Arc::new(filter), changed, sender, cancel, skipped };
+    let feeder = Feeder { state: state.clone(), follow, changed, sender, cancel, skipped };
     state.tasks().spawn(async move {
         feeder.state.metrics().tails.inc();
         let state = feeder.state.clone();
@@ -111,11 +115,35 @@ pub(super) async fn tail(
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
+/// Which new records are wanted, and as what.
+enum Follow {
+    Filter(Box<Filter>),
+    LogQl(Box<Follower>),
+}
+
+impl Follow {
+    fn new(query: &str) -> Result<Self, ApiError> {
+        Ok(match question(query)? {
+            Question::Filter(filter) => Self::Filter(Box::new(filter)),
+            Question::LogQl(log) => Self::LogQl(Box::new(
+                Follower::new(&log).map_err(|message| ApiError::from(ExecError::Query(message)))?,
+            )),
+        })
+    }
+
+    fn hit(&mut self, record: &Record) -> Option<Hit> {
+        match self {
+            Self::Filter(filter) => filter.is_match(&Row::of_record(record)).then(|| Hit::of_record(record)),
+            Self::LogQl(follower) => follower.hit(record),
+        }
+    }
+}
+
 /// Follows the commits for one client. It never waits for the client: what does not fit into the buffer is skipped
 /// and counted.
 struct Feeder {
     state: AppState,
-    filter: Arc<Filter>,
+    follow: Follow,
     changed: watch::Receiver<u64>,
     sender: mpsc::Sender<Event>,
     cancel: CancellationToken,
@@ -151,7 +179,9 @@ impl Feeder {
                 let seen = if commit == at.commit { at.records } else { 0 };
                 for (i, record) in records.iter().enumerate().skip(seen) {
                     let here = Position { commit, records: i + 1 };
-                    if self.filter.is_match(&Row::of_record(record)) && !self.offer(here, record) {
+                    if let Some(hit) = self.follow.hit(record)
+                        && !self.offer(here, &hit)
+                    {
                         return None;
                     }
                 }
@@ -179,7 +209,7 @@ impl Feeder {
     }
 
     /// Sends one record, or counts it as skipped; `false` when the client has left.
-    fn offer(&mut self, here: Position, record: &Record) -> bool {
+    fn offer(&mut self, here: Position, hit: &Hit) -> bool {
         let skipped = self.skipped != Some(0);
         if self.sender.is_closed() {
             return false;
@@ -197,7 +227,7 @@ impl Feeder {
             self.skipped = Some(0);
         }
         self.state.metrics().tail_records.inc();
-        self.send(Event::default().id(here.id()).json_data(Hit::of_record(record)))
+        self.send(Event::default().id(here.id()).json_data(hit))
     }
 
     fn send(&self, event: Result<Event, axum::Error>) -> bool {

@@ -4,15 +4,17 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use store::block::BlockError;
-use store::{Block, BlockRef, Candidates, Snapshot, TimeRange};
+use store::writer::StoreError;
+use store::{Block, BlockRef, Candidates, Labels, Record, Snapshot, TimeRange};
 
 use super::ast::LogExpr;
 pub use super::line_labels::Category;
-use super::pipeline::{Pipeline, Scratch};
+use super::pipeline::{DETECTED_LEVEL, Pipeline, Scratch};
 use super::select::{Rows, StreamSelection};
 use crate::exec::page::{PageRequest, page};
 use crate::exec::select::{Order, Select};
 use crate::exec::{Context, ExecError};
+use crate::hit::{Hit, LEVEL};
 
 /// Most bytes of lines in one answer.
 const MAX_BYTES: usize = 256 << 20;
@@ -54,25 +56,41 @@ pub struct LogRequest {
     pub interval_ns: i64,
 }
 
-/// Runs a pipeline on the rows of blocks.
-struct PipelineSelect<'a> {
-    pipeline: &'a Pipeline,
-    selection: &'a StreamSelection,
+/// A compiled log query: which lines of a block pass, and as what.
+#[derive(Debug)]
+pub(crate) struct CompiledLog {
+    pipeline: Pipeline,
+    selection: StreamSelection,
 }
 
-impl Select for PipelineSelect<'_> {
-    type Item = Entry;
-
-    fn wants(&self, block: &BlockRef) -> bool {
-        self.selection.includes(block.stream())
+impl CompiledLog {
+    /// Compiles `log` for the streams of `snapshot`.
+    ///
+    /// # Errors
+    /// When it holds what cannot be compiled, which parsing has ruled out but for regular expressions that are too big.
+    pub(crate) fn new(log: &LogExpr, snapshot: &Snapshot, range: TimeRange) -> Result<Self, String> {
+        Ok(Self {
+            pipeline: Pipeline::new(&log.stages, None)?,
+            selection: StreamSelection::new(log, snapshot, range)?,
+        })
     }
 
-    fn select(
+    /// The blocks that may hold a line of the answer. Blocking.
+    pub(crate) fn candidates(&self, snapshot: &Snapshot) -> Result<Candidates, StoreError> {
+        self.selection.candidates(snapshot)
+    }
+
+    pub(crate) const fn selection(&self) -> &StreamSelection {
+        &self.selection
+    }
+
+    /// Calls `passed` for every line that passes, in `order`, with its row, time and bytes as stored.
+    fn each(
         &self,
         block: &Block,
         rows: Range<usize>,
         order: Order,
-        found: &mut dyn FnMut(usize, Entry) -> ControlFlow<()>,
+        mut passed: impl FnMut(usize, &Scratch, i64, &[u8]) -> ControlFlow<()>,
     ) -> Result<(), BlockError> {
         let rows = Rows::new(block, rows, Some(self.selection.requirements()))?;
         let mut rows: Box<dyn Iterator<Item = usize>> = match order {
@@ -86,9 +104,7 @@ impl Select for PipelineSelect<'_> {
         loop {
             scratch.begin(block.labels(), levels[row], pairs.get(row), |_| true);
             let (ts_ns, line) = (timestamps[row], lines.get(row));
-            if self.pipeline.run(&mut scratch, ts_ns, line)
-                && found(row, Entry::new(&scratch, ts_ns, line)).is_break()
-            {
+            if self.pipeline.run(&mut scratch, ts_ns, line) && passed(row, &scratch, ts_ns, line).is_break() {
                 return Ok(());
             }
             match rows.next() {
@@ -97,10 +113,84 @@ impl Select for PipelineSelect<'_> {
             }
         }
     }
+}
+
+/// Gives lines with all their labels by category, as Loki's API shows them.
+struct Entries<'a>(&'a CompiledLog);
+
+impl Select for Entries<'_> {
+    type Item = Entry;
+
+    fn wants(&self, block: &BlockRef) -> bool {
+        self.0.selection.includes(block.stream())
+    }
+
+    fn select(
+        &self,
+        block: &Block,
+        rows: Range<usize>,
+        order: Order,
+        found: &mut dyn FnMut(usize, Entry) -> ControlFlow<()>,
+    ) -> Result<(), BlockError> {
+        self.0.each(block, rows, order, |row, scratch, ts_ns, line| {
+            found(row, Entry::new(scratch, ts_ns, line))
+        })
+    }
 
     fn size(item: &Entry) -> usize {
         item.line.len() + item.labels.iter().map(|(_, n, v)| n.len() + v.len() + 40).sum::<usize>() + 64
     }
+}
+
+/// Gives lines as hits, as the native API shows them.
+#[derive(Debug)]
+pub(crate) struct LogHits<'a>(pub(crate) &'a CompiledLog);
+
+impl Select for LogHits<'_> {
+    type Item = Hit;
+
+    fn wants(&self, block: &BlockRef) -> bool {
+        self.0.selection.includes(block.stream())
+    }
+
+    fn select(
+        &self,
+        block: &Block,
+        rows: Range<usize>,
+        order: Order,
+        found: &mut dyn FnMut(usize, Hit) -> ControlFlow<()>,
+    ) -> Result<(), BlockError> {
+        self.0.each(block, rows, order, |row, scratch, ts_ns, line| {
+            found(row, hit_of(scratch, block.labels(), ts_ns, line))
+        })
+    }
+
+    fn size(item: &Hit) -> usize {
+        item.size()
+    }
+}
+
+/// The line as a hit: labels of the stream, and all others as metadata. The detected level has the name there
+/// that it has in every hit, unless the line has a label of that name.
+fn hit_of(scratch: &Scratch, stream: &Arc<Labels>, timestamp_ns: i64, line: &[u8]) -> Hit {
+    let mut labels = Vec::new();
+    let mut metadata: Vec<(String, String)> = Vec::new();
+    scratch.labels.for_each(|category, name, value| match category {
+        Category::Stream => labels.push((name, value)),
+        _ => metadata.push((name.to_owned(), value.to_owned())),
+    });
+    if !metadata.iter().any(|(name, _)| name == LEVEL)
+        && let Some((name, _)) = metadata.iter_mut().find(|(name, _)| name == DETECTED_LEVEL)
+    {
+        LEVEL.clone_into(name);
+    }
+    metadata.sort();
+    let labels = if labels.len() == stream.iter().count() && labels.iter().copied().eq(stream.iter()) {
+        Arc::clone(stream)
+    } else {
+        Arc::new(Labels::new(labels))
+    };
+    Hit { timestamp_ns, line: scratch.line(line).to_vec(), labels, metadata }
 }
 
 /// The lines of the answer, in order, and what was looked at. Blocking.
@@ -112,15 +202,13 @@ pub fn read(
     snapshot: &Snapshot,
     context: &Context,
 ) -> Result<Result<(Vec<Entry>, Candidates), String>, ExecError> {
-    let compiled = Pipeline::new(&request.log.stages, None)
-        .and_then(|pipeline| Ok((pipeline, StreamSelection::new(&request.log, snapshot, request.range)?)));
-    let (pipeline, selection) = match compiled {
+    let compiled = match CompiledLog::new(&request.log, snapshot, request.range) {
         Ok(compiled) => compiled,
         Err(message) => return Ok(Err(message)),
     };
-    let candidates = selection.candidates(snapshot)?;
+    let candidates = compiled.candidates(snapshot)?;
     context.note_candidates(&candidates);
-    let select = PipelineSelect { pipeline: &pipeline, selection: &selection };
+    let select = Entries(&compiled);
     let mut wanted = PageRequest {
         order: request.order,
         range: request.range,
@@ -169,14 +257,21 @@ impl Follower {
     }
 
     /// The line of the answer that a record makes, if any.
-    pub fn entry(&mut self, record: &store::Record) -> Option<Entry> {
+    pub fn entry(&mut self, record: &Record) -> Option<Entry> {
+        self.passes(record).then(|| Entry::new(&self.scratch, record.timestamp_ns, &record.line))
+    }
+
+    /// [`Follower::entry`] as a hit.
+    pub fn hit(&mut self, record: &Record) -> Option<Hit> {
+        self.passes(record).then(|| hit_of(&self.scratch, &record.labels, record.timestamp_ns, &record.line))
+    }
+
+    fn passes(&mut self, record: &Record) -> bool {
         if !self.selector.is_match(&record.labels) {
-            return None;
+            return false;
         }
-        let labels = Arc::clone(&record.labels);
         let pairs = record.pairs.iter().map(|p| (p.origin, p.name.as_ref(), p.value.as_ref()));
-        self.scratch.begin(&labels, record.level, pairs, |_| true);
-        let passes = self.pipeline.run(&mut self.scratch, record.timestamp_ns, &record.line);
-        passes.then(|| Entry::new(&self.scratch, record.timestamp_ns, &record.line))
+        self.scratch.begin(&record.labels, record.level, pairs, |_| true);
+        self.pipeline.run(&mut self.scratch, record.timestamp_ns, &record.line)
     }
 }

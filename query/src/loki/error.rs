@@ -50,6 +50,7 @@ impl From<ExecError> for LokiError {
     /// Grafana acts on some of these words: it retries after `timed out` and stops at `too many bytes`.
     fn from(error: ExecError) -> Self {
         match error {
+            ExecError::Query(message) => Self::bad(message),
             ExecError::Cancelled => Self::new(
                 StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
                 "the request was cancelled by the client",

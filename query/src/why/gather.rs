@@ -137,7 +137,13 @@ fn search(
     limit: usize,
     context: &Context,
 ) -> Result<Vec<Hit>, ExecError> {
-    let request = SearchRequest { query: String::new(), filter, range, order: Order::Backward, cursor: None };
+    let request = SearchRequest {
+        query: String::new(),
+        question: crate::exec::question::Question::Filter(filter),
+        range,
+        order: Order::Backward,
+        cursor: None,
+    };
     let mut search = Search::begin(reader, request, context)?;
     let mut hits = search.next_page(limit, context)?;
     while search.more() && hits.len() < limit {

@@ -31,6 +31,12 @@ pub struct BlockQuery<'a> {
 pub struct Candidates {
     /// The blocks, by earliest time.
     pub blocks: Vec<BlockRef>,
+    /// Windows that overlap the time range.
+    pub windows: usize,
+    /// Windows that do not.
+    pub windows_outside: usize,
+    /// Blocks of those windows, and of records not yet in one, that are of other streams or times.
+    pub outside: usize,
     /// Blocks whose streams and times qualified.
     pub considered: usize,
     /// Of these, dropped by level counts.
@@ -182,8 +188,10 @@ impl Snapshot {
         let plan = Plan::new(query.prune);
         for entry in self.windows.values() {
             if !query.range.overlaps(entry.window.start_ns, entry.window.end_ns - 1) {
+                found.windows_outside += 1;
                 continue;
             }
+            found.windows += 1;
             let index = if plan.keeps_all() {
                 None
             } else {
@@ -212,6 +220,7 @@ impl Snapshot {
         found.damaged.extend(part.salvaged().map(str::to_owned));
         for (number, meta) in part.blocks().iter().enumerate() {
             if !query.wants(meta.stream, meta.min_ns, meta.max_ns) {
+                found.outside += 1;
                 continue;
             }
             found.considered += 1;
@@ -242,6 +251,7 @@ impl Snapshot {
         let wanted = |stream: StreamId| query.streams.is_none_or(|streams| streams.contains(&stream));
         for block in head::blocks_of(self.head.iter(), wanted) {
             if !query.wants(block.stream, block.min_ns, block.max_ns) {
+                found.outside += 1;
                 continue;
             }
             found.considered += 1;

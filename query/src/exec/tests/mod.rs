@@ -10,9 +10,13 @@ use store::{Batch, Labels, Level, Origin, Pair, Reader, Record, TimeRange, Write
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
+use super::question::Question;
 use super::search::{Search, SearchRequest};
 use super::select::Order;
-use crate::{Config, Hit, search};
+use crate::filter::Row;
+use crate::logql::ast::Expr;
+use crate::logql::logs::Follower;
+use crate::{Config, Hit, logql, search};
 
 /// A store with records, and its folder.
 pub(crate) struct Data {
@@ -73,12 +77,27 @@ pub(crate) fn context() -> Context {
 }
 
 pub(crate) fn request(query: &str, range: TimeRange, order: Order) -> SearchRequest {
-    SearchRequest {
-        query: query.to_owned(),
-        filter: search::parse(query).unwrap(),
-        range,
-        order,
-        cursor: None,
+    SearchRequest { query: query.to_owned(), question: question(query), range, order, cursor: None }
+}
+
+fn question(query: &str) -> Question {
+    if !logql::is_meant(query) {
+        return Question::Filter(search::parse(query).unwrap());
+    }
+    match logql::parse(query).unwrap() {
+        Expr::Log(log) => Question::LogQl(log),
+        Expr::Metric(_) => panic!("{query} yields numbers"),
+    }
+}
+
+/// Whether a record is in the answer to `query`, by looking at that record alone.
+pub(crate) fn is_wanted(query: &str) -> Box<dyn FnMut(&Record) -> bool> {
+    match question(query) {
+        Question::Filter(filter) => Box::new(move |record| filter.is_match(&Row::of_record(record))),
+        Question::LogQl(log) => {
+            let mut follower = Follower::new(&log).unwrap();
+            Box::new(move |record| follower.hit(record).is_some())
+        }
     }
 }
 

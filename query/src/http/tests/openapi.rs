@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde_json::Value;
 
-use super::super::{listing, openapi, routes, search, tail, trace, why};
+use super::super::{explain, listing, openapi, routes, search, tail, trace, why};
 
 fn document() -> Value {
     serde_json::from_str(openapi::DOCUMENT).unwrap()
@@ -31,6 +31,7 @@ fn every_parameter_is_documented_and_nothing_else() {
     let document = document();
     for (path, expected) in [
         ("/api/v1/search", names::<search::SearchParams>()),
+        ("/api/v1/explain", names::<explain::ExplainParams>()),
         ("/api/v1/tail", names::<tail::TailParams>()),
         ("/api/v1/traces/{id}", names::<trace::TraceParams>()),
         ("/api/v1/why", names::<why::WhyParams>()),

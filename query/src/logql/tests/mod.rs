@@ -194,11 +194,24 @@ fn stage() -> impl Strategy<Value = Stage> {
 
 fn log() -> impl Strategy<Value = LogExpr> {
     (prop::collection::vec(matcher(), 0..2), prop::collection::vec(stage(), 0..4)).prop_map(
-        |(mut matchers, stages)| {
+        |(mut matchers, mut stages)| {
             matchers.push(Matcher { name: "app".to_owned(), op: MatchOp::Equal, value: "x".to_owned() });
+            let mut before: Option<Stage> = None;
+            stages.retain(|stage| {
+                let keeps = !before.as_ref().is_some_and(|before| takes_in(before, stage));
+                before = keeps.then(|| stage.clone()).or_else(|| before.take());
+                keeps
+            });
             LogExpr { matchers, stages }
         },
     )
+}
+
+/// `| drop a != "x"` drops by a matcher, as in Loki: there is no way to write a line filter there.
+fn takes_in(before: &Stage, stage: &Stage) -> bool {
+    let ends_with_name = matches!(before, Stage::Drop(labels) | Stage::Keep(labels) if matches!(labels.last(), Some(Selection::Name(_))));
+    ends_with_name
+        && matches!(stage, Stage::Line(LineFilter { op: LineOp::NotContains | LineOp::NotRegex, .. }))
 }
 
 fn grouping() -> impl Strategy<Value = Option<Grouping>> {

@@ -8,10 +8,11 @@ use proptest::prelude::*;
 use store::{Batch, Labels, Level, Origin, Pair, Record, Snapshot, TimeRange, Writer};
 use tokio_util::sync::CancellationToken;
 
+use crate::exec::question::Question;
 use crate::exec::select::Order;
+use crate::explain::{Explained, explain};
 use crate::logql::ast::{Expr, LogExpr, MetricExpr};
 use crate::logql::eval::{Environment, Evaluated, Steps, evaluate};
-use crate::logql::explain::explain;
 use crate::logql::logs::{Entry, Follower, LogRequest, read};
 use crate::logql::parse;
 use crate::{Config, Context};
@@ -187,19 +188,33 @@ fn the_plan_tells_what_is_read_and_why() {
     let (_dir, writer) =
         store_of(&[line("a", 1, "alpha"), line("b", 2, "beta"), line("c", 3, "gamma"), line("c", 4, "x")]);
     writer.flush_blocking().unwrap();
-    let snapshot = writer.reader().snapshot().unwrap();
     let range = TimeRange { start_ns: 0, end_ns: 10 * SECOND };
     let plan = |query: &str| {
-        let expr = parse(query).unwrap();
-        explain(&expr, range, Steps::new(5 * SECOND, 5 * SECOND, 0), &snapshot, &context()).unwrap()
+        let explained = match parse(query).unwrap() {
+            Expr::Log(log) => {
+                Explained::Records { question: Box::new(Question::LogQl(log)), range, limit: 10 }
+            }
+            Expr::Metric(expr) => {
+                let steps = Steps::new(5 * SECOND, 5 * SECOND, 0);
+                Explained::Metric { expr: Box::new(expr), steps, max_series: 10 }
+            }
+        };
+        explain(&explained, &writer.reader(), &context()).unwrap()
     };
-    let plan_of_lines = plan("{app=~`a|b`}|=`alpha`");
-    let read = &plan_of_lines.reads[0];
-    assert_eq!(plan_of_lines.query, r#"{app=~"a|b"} |= "alpha""#);
-    assert_eq!((read.streams, read.blocks, read.required.as_str()), (2, 2, "\"alpha\""));
-    assert_eq!(read.blocks_left + read.dropped_by_words + read.dropped_by_ids, 2);
-    let plan_of_counts = plan("sum(count_over_time({app=`c`}[2s])) / vector(2)");
-    let read = &plan_of_counts.reads[0];
-    assert_eq!((read.start_ns, read.end_ns), (3 * SECOND + 1, 5 * SECOND + 1));
-    assert_eq!((read.streams, read.blocks_left), (1, 1));
+    let of_lines = plan("{app=~`a|b`}|=`alpha`");
+    let read = &of_lines.reads[0];
+    assert_eq!(read.log.as_deref(), Some(r#"{app=~"a|b"} |= "alpha""#));
+    assert_eq!((read.streams, read.required.as_str()), (2, "\"alpha\""));
+    assert_eq!((read.windows, read.windows_outside, read.dropped_by_stream_or_time), (1, 0, 1));
+    assert_eq!(read.blocks + read.dropped_by_words + read.dropped_by_ids, 2);
+    assert_eq!(of_lines.decoded.blocks, read.blocks);
+    let of_counts = plan("sum(count_over_time({app=`c`}[2s])) / vector(2)");
+    let read = &of_counts.reads[0];
+    assert_eq!(
+        (read.start.as_str(), read.end.as_str()),
+        ("1970-01-01T00:00:03.000000001Z", "1970-01-01T00:00:05.000000001Z")
+    );
+    assert_eq!((read.streams, read.blocks, of_counts.decoded.blocks), (1, 1, 1));
+    let of_whole_blocks = plan("sum(count_over_time({app=`a`}[5s]))");
+    assert_eq!((of_whole_blocks.reads[0].blocks, of_whole_blocks.decoded.bytes), (1, 0));
 }
