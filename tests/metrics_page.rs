@@ -68,9 +68,11 @@ fn metrics(root: &Path) -> BTreeMap<String, String> {
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
             for found in pattern.captures_iter(code) {
                 let help = continuation.replace_all(&found[2], "").replace("\\\"", "\"");
-                if help.ends_with('.') {
-                    metrics.entry(found[1].to_owned()).or_insert(help);
+                if !help.ends_with('.') {
+                    continue;
                 }
+                let known = metrics.entry(found[1].to_owned()).or_insert_with(|| help.clone());
+                assert_eq!(*known, help, "`{}` is the name of two metrics", &found[1]);
             }
         }
     }

@@ -18,6 +18,7 @@ mod engine_failures;
 mod exclusion;
 mod lifetimes;
 mod line_shapes;
+mod log_metrics;
 mod main_job;
 mod metrics_page;
 mod processes;

@@ -52,13 +52,16 @@ impl Metrics {
                 "Bytes of lines that queries decoded.",
             )?,
             requests: IntCounterVec::new(
-                Opts::new("binnacle_http_requests_total", "HTTP requests by route, method and status."),
+                Opts::new(
+                    "binnacle_api_requests_total",
+                    "HTTP requests answered, by route, method and status.",
+                ),
                 &["route", "method", "status"],
             )?,
             request_seconds: HistogramVec::new(
                 HistogramOpts::new(
-                    "binnacle_http_request_duration_seconds",
-                    "Time to the head of the answer.",
+                    "binnacle_api_request_duration_seconds",
+                    "Time to the head of an answer over HTTP.",
                 )
                 .buckets(SECONDS.to_vec()),
                 &["route"],

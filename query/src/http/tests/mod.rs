@@ -84,7 +84,7 @@ async fn health_readiness_and_metrics_are_told() {
         "# HELP binnacle_queries_total ",
         "binnacle_queries_total{outcome=\"ok\"} 1",
         "binnacle_queries_running 0",
-        "binnacle_http_requests_total{method=\"GET\",route=\"/ready\",status=\"503\"} 1",
+        "binnacle_api_requests_total{method=\"GET\",route=\"/ready\",status=\"503\"} 1",
     ] {
         assert!(metrics.contains(expected), "{expected} in {metrics}");
     }
