@@ -7,6 +7,7 @@ use bollard::models::ContainerInspectResponse;
 use store::record::attribute;
 use store::{Container, Labels, Origin, Pair};
 
+use super::engine::Event;
 use super::frames::Stream;
 use super::timestamp;
 
@@ -70,6 +71,25 @@ impl Description {
             started_ns,
             finished_ns,
             exit_code: state.exit_code.filter(|_| !running && finished_ns.is_some()),
+        }
+    }
+
+    /// One of which nothing but its id is known.
+    pub(super) fn of(id: &str) -> Self {
+        Self { id: id.to_owned(), ..Self::default() }
+    }
+
+    /// As an event tells of it: enough to name it and to know whether it is collected.
+    pub(super) fn told(event: &Event) -> Self {
+        let Event { id, time_ns, attributes, .. } = event;
+        let attribute = |name: &str| attributes.get(name).cloned().unwrap_or_default();
+        Self {
+            id: id.clone(),
+            name: attribute("name"),
+            image: attribute("image"),
+            created_ns: *time_ns,
+            labels: attributes.clone(),
+            ..Self::default()
         }
     }
 

@@ -102,9 +102,12 @@ impl Cursor {
         self.last.is_none()
     }
 
-    /// Latest time read.
-    pub(super) fn latest_ns(&self) -> Option<i64> {
-        [self.out, self.err].iter().filter_map(|stream| stream.mark.map(|mark| mark.ts)).max()
+    /// Where a gap begins when what comes next is missing: at the latest time read, or where a stream stayed
+    /// behind that.
+    pub(super) fn gap_from_ns(&self) -> Option<i64> {
+        let latest_ns =
+            [self.out, self.err].iter().filter_map(|stream| stream.mark.map(|mark| mark.ts)).max();
+        latest_ns.into_iter().chain(self.pending_ns()).min()
     }
 
     /// Time of the message read last in the order of the log: the line that a further read must find.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use store::{Batch, Container, Gap, GapReason, StoreError, Writer};
 
 use super::metrics::Metrics;
+use super::opening;
 use super::timestamp;
 
 /// State of a container that the daemon does not know any more.
@@ -49,7 +50,7 @@ fn batch(known: Vec<Container>, covered: &BTreeMap<String, i64>, listed: &HashSe
         if !was_read || listed.contains(&container.id) {
             continue;
         }
-        let source = format!("docker/{}", container.id);
+        let source = opening::source(&container.id);
         let covered_ns = covered.get(&source).copied();
         let ended_ns = container.finished_ns.filter(|_| container.state == "exited");
         let complete = ended_ns.zip(covered_ns).is_some_and(|(ended, covered)| covered >= ended);

@@ -6,13 +6,26 @@
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::engine::Engine;
 use super::metrics::Metrics;
-use super::transport::{LogsClient, LogsError, Reply};
+use super::transport::{LogsError, Reply};
+
+/// What is heard from a doorbell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ring {
+    /// Something was logged.
+    Bytes,
+    /// The run has ended, and every line of it was told before.
+    RunEnded,
+    /// The follow is over, and nothing follows from that.
+    Over,
+}
 
 /// One open follow.
 #[derive(Debug)]
 pub(super) struct Doorbell {
     reply: Reply,
+    ends_with_run: bool,
     metrics: Metrics,
     _permit: OwnedSemaphorePermit,
 }
@@ -20,19 +33,28 @@ pub(super) struct Doorbell {
 impl Doorbell {
     /// Starts to listen. What is logged before this returns may go unheard.
     pub(super) async fn open(
-        logs: &LogsClient,
+        engine: &Engine,
         id: &str,
         permit: OwnedSemaphorePermit,
         metrics: &Metrics,
     ) -> Result<Self, LogsError> {
-        let reply = logs.follow(id).await?;
+        let reply = engine.logs.follow(id).await?;
         metrics.doorbells(1);
-        Ok(Self { reply, metrics: metrics.clone(), _permit: permit })
+        Ok(Self {
+            reply,
+            ends_with_run: engine.follows_to_the_end,
+            metrics: metrics.clone(),
+            _permit: permit,
+        })
     }
 
-    /// Waits for bytes. `false` when the follow has ended: read now, and do not listen again to this one.
-    pub(super) async fn rung(&mut self) -> bool {
-        matches!(self.reply.chunk().await, Ok(Some(_)))
+    /// Waits until it is heard of again; after anything but bytes it is of no use.
+    pub(super) async fn rung(&mut self) -> Ring {
+        match self.reply.chunk().await {
+            Ok(Some(_)) => Ring::Bytes,
+            Ok(None) if self.ends_with_run => Ring::RunEnded,
+            Ok(None) | Err(_) => Ring::Over,
+        }
     }
 }
 

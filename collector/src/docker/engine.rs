@@ -59,6 +59,8 @@ pub(super) struct Engine {
     pub(super) version: String,
     /// Version of the API spoken, for example `1.41`.
     pub(super) api_version: String,
+    /// A follow ends after the last line of the container's run. Before 23 it may end some lines earlier.
+    pub(super) follows_to_the_end: bool,
     /// Podman's imitation: counts `tail` wrongly and cuts lines shorter.
     pub(super) podman: bool,
     metrics: Metrics,
@@ -71,6 +73,10 @@ pub(super) struct Event {
     pub(super) id: String,
     /// `start`, `die`, ... without what follows a colon.
     pub(super) action: String,
+    /// When, in ns.
+    pub(super) time_ns: i64,
+    /// What the daemon says of the container: `name`, `image`, and all its labels between them.
+    pub(super) attributes: HashMap<String, String>,
 }
 
 impl Engine {
@@ -86,7 +92,9 @@ impl Engine {
         let spoken = docker.client_version();
         let api_version = format!("{}.{}", spoken.major_version, spoken.minor_version);
         let podman = version.components.iter().flatten().any(|part| part.name.contains("Podman"));
+        let api_of_23 = (spoken.major_version, spoken.minor_version) >= (1, 42);
         Ok(Self {
+            follows_to_the_end: api_of_23 && !podman,
             logs: LogsClient::new(host.clone(), api_version.clone()),
             docker,
             version: version.version.unwrap_or_default(),
@@ -167,11 +175,13 @@ impl EngineError {
 }
 
 fn container_event(message: EventMessage) -> Option<Event> {
-    let id = message.actor?.id.filter(|id| !id.is_empty())?;
+    let actor = message.actor?;
+    let id = actor.id.filter(|id| !id.is_empty())?;
     let action = message.action?;
     // `health_status: healthy`, `exec_create: /bin/sh`: only the word is an action.
     let action = action.split(':').next().unwrap_or_default().to_owned();
-    Some(Event { id, action })
+    let time_ns = message.time_nano.unwrap_or(0);
+    Some(Event { id, action, time_ns, attributes: actor.attributes.unwrap_or_default() })
 }
 
 /// The reason at the bottom of bollard's and hyper's errors, which is the one that helps.

@@ -36,13 +36,18 @@ pub(super) enum OpenError {
     Store(#[from] StoreError),
 }
 
+/// Name of a container's log in the catalog.
+pub(super) fn source(id: &str) -> String {
+    format!("docker/{id}")
+}
+
 /// Opens the log of a container; `history` when it was there before this process.
 pub(super) async fn open(
     shared: &Arc<Shared>,
     container: &Description,
     history: bool,
 ) -> Result<Result<Log, OpenError>, Stopped> {
-    let source = format!("docker/{}", container.id);
+    let source = source(&container.id);
     let stored = {
         let (writer, source) = (shared.outlet.writer.clone(), source.clone());
         // The catalog is read from disk.

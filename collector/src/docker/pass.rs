@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use store::{CursorUpdate, Gap, GapReason};
+use store::{CursorUpdate, GapReason};
 
 use super::cursor::Cursor;
 use super::engine::Engine;
@@ -215,7 +215,7 @@ impl Log {
     /// Stores everything: the container has ended, nothing will complete what is unfinished.
     pub(super) async fn flush(&mut self, covered_ns: Option<i64>) -> Result<(), Stopped> {
         if std::mem::take(&mut self.vanished) {
-            let from_ns = self.cursor.latest_ns().unwrap_or(0);
+            let from_ns = self.cursor.gap_from_ns().unwrap_or(0);
             self.gap(from_ns, timestamp::now_ns(), GapReason::Rotated);
         }
         self.end_lanes();
@@ -239,10 +239,7 @@ impl Log {
 
     /// Records that lines may be missing between what was read last and `to_ns`.
     pub(super) fn gap(&mut self, from_ns: i64, to_ns: i64, reason: GapReason) {
-        let name = self.name.clone();
-        tracing::warn!(container = name, reason = reason.name(), from_ns, to_ns, "lines may be missing");
-        let source = self.sink.source().to_owned();
-        self.sink.gap(Gap { source, name, from_ns, to_ns, lines: None, reason });
+        self.sink.lost(&self.name, from_ns, to_ns, reason);
     }
 
     /// Hands what is complete to the store. What only changes the catalog waits for
@@ -357,7 +354,7 @@ impl Log {
                 Reach::Enough
             }
             End::Replaced => {
-                let from_ns = self.cursor.latest_ns().unwrap_or(0);
+                let from_ns = self.cursor.gap_from_ns().unwrap_or(0);
                 self.gap(from_ns, timestamp::now_ns(), GapReason::Rotated);
                 self.end_lanes();
                 self.cursor = Cursor::default();
@@ -409,7 +406,7 @@ impl Taker {
             Verdict::TooShort => return Reach::TooShort,
             Verdict::New => {}
             Verdict::NewAfterGap => {
-                let from_ns = log.cursor.latest_ns().unwrap_or(frame.timestamp_ns);
+                let from_ns = log.cursor.gap_from_ns().unwrap_or(frame.timestamp_ns);
                 log.gap(from_ns, frame.timestamp_ns, self.reason);
                 log.end_lanes();
             }

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use store::{Batch, Container, CursorUpdate, Gap, Record, StoreError, Writer};
+use store::{Batch, Container, CursorUpdate, Gap, GapReason, Record, StoreError, Writer};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -69,9 +69,12 @@ impl Sink {
         &self.source
     }
 
-    pub(super) fn gap(&mut self, gap: Gap) {
-        self.outlet.metrics.gap(gap.reason);
-        self.gaps.push(gap);
+    /// Lines of the container `name` may be missing between two times.
+    pub(super) fn lost(&mut self, name: &str, from_ns: i64, to_ns: i64, reason: GapReason) {
+        tracing::warn!(container = name, reason = reason.name(), from_ns, to_ns, "lines may be missing");
+        self.outlet.metrics.gap(reason);
+        let (source, name) = (self.source.clone(), name.to_owned());
+        self.gaps.push(Gap { source, name, from_ns, to_ns, lines: None, reason });
     }
 
     pub(super) fn container(&mut self, container: Container) {

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use super::Status;
+use super::container::Description;
 use super::departed;
 use super::engine::{Engine, EngineError, Event};
 use super::host::DockerHost;
@@ -155,13 +156,17 @@ impl Watcher {
         if destroyed && !self.readers.contains_key(&event.id) {
             return;
         }
-        let reader = self.reader(&event.id, false);
+        let reader = self.reader(&event.id, false, || Description::told(event));
         if let Some(alive) = alive {
             reader.running = alive;
         }
         reader.signal.send_modify(|signal| {
             signal.changes += 1;
             signal.alive = alive.or(signal.alive);
+            if let Some(alive) = alive {
+                signal.starts += u64::from(alive);
+                signal.died = !alive;
+            }
             signal.destroyed |= destroyed;
         });
     }
@@ -176,7 +181,7 @@ impl Watcher {
             let running = container.state.as_ref().is_some_and(|state| state.to_string() == "running");
             listed.insert(id, running);
             let known = self.readers.contains_key(id);
-            let reader = self.reader(id, history);
+            let reader = self.reader(id, history, || Description::of(id));
             if known && (first || reader.running != running) {
                 reader.signal.send_modify(|signal| {
                     signal.changes += 1;
@@ -193,11 +198,11 @@ impl Watcher {
         }
     }
 
-    fn reader(&mut self, id: &str, history: bool) -> &mut Reader {
+    fn reader(&mut self, id: &str, history: bool, told: impl FnOnce() -> Description) -> &mut Reader {
         let Self { readers, tasks, shared, .. } = self;
         readers.entry(id.to_owned()).or_insert_with(|| {
             let (signal, signals) = watch::channel(Signal::default());
-            let tail = Tail::new(Arc::clone(shared), id.to_owned(), signals, history);
+            let tail = Tail::new(Arc::clone(shared), told(), signals, history);
             let id = id.to_owned();
             tasks.spawn(async move {
                 tail.run().await;

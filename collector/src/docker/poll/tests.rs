@@ -190,7 +190,7 @@ impl Reader {
                         break;
                     }
                     Verdict::NewAfterGap => {
-                        self.gaps.push((self.cursor.latest_ns().unwrap_or(0), frame.timestamp_ns));
+                        self.gaps.push((self.cursor.gap_from_ns().unwrap_or(0), frame.timestamp_ns));
                         self.flush();
                     }
                     Verdict::New => {}
@@ -362,7 +362,7 @@ proptest! {
         }
         match reader.read(&log, 0, usize::MAX) {
             Read::Complete => {}
-            Read::Vanished => reader.gaps.push((reader.cursor.latest_ns().unwrap_or(0), log.now_ns)),
+            Read::Vanished => reader.gaps.push((reader.cursor.gap_from_ns().unwrap_or(0), log.now_ns)),
             Read::BrokeOff => prop_assert!(false, "a read without budget broke off"),
         }
         reader.flush();
