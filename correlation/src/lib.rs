@@ -4,5 +4,6 @@
 //! out, a query shows it; both use this code, so a trace looks the same wherever it is seen.
 
 pub mod span;
+mod stored;
 
 pub use span::{Attribute, Event, Kind, Resource, Span, SpanId, Status, Trace, TraceId, Value};

@@ -78,6 +78,9 @@ pub struct RetentionConfig {
     pub max_age: Limit<Period>,
     /// Size of all stored data above which the oldest is deleted: `off` or a size.
     pub max_bytes: Limit<ByteSize>,
+    /// Size of the spans made from records, above which the oldest are deleted: `off` or a size. Spans also go
+    /// with the records of their time.
+    pub max_span_bytes: Limit<ByteSize>,
     /// Free space of the disk below which the oldest data is deleted, and, when none is left to delete, new
     /// records are refused: `off` or a size.
     pub min_free_bytes: Limit<ByteSize>,
@@ -88,6 +91,7 @@ impl Default for RetentionConfig {
         Self {
             max_age: Limit(None),
             max_bytes: Limit(Some(ByteSize(20 << 30))),
+            max_span_bytes: Limit(Some(ByteSize(2 << 30))),
             min_free_bytes: Limit(Some(ByteSize(256 << 20))),
         }
     }
@@ -96,7 +100,12 @@ impl Default for RetentionConfig {
 impl RetentionConfig {
     /// Deletes nothing, refuses nothing.
     pub(crate) const fn keep_all() -> Self {
-        Self { max_age: Limit(None), max_bytes: Limit(None), min_free_bytes: Limit(None) }
+        Self {
+            max_age: Limit(None),
+            max_bytes: Limit(None),
+            max_span_bytes: Limit(None),
+            min_free_bytes: Limit(None),
+        }
     }
 
     /// What cannot be used, as (setting, reason); empty when all is well.
@@ -108,11 +117,13 @@ impl RetentionConfig {
         {
             mistakes.push(("max_age".to_owned(), format!("`{age}` is below `1m`; write `off` to keep all")));
         }
-        if let Limit(Some(size)) = self.max_bytes
-            && size < MIN_RETAINED_BYTES
-        {
-            let reason = format!("`{size}` is below `{MIN_RETAINED_BYTES}`; write `off` for no limit");
-            mistakes.push(("max_bytes".to_owned(), reason));
+        for (setting, limit) in [("max_bytes", self.max_bytes), ("max_span_bytes", self.max_span_bytes)] {
+            if let Limit(Some(size)) = limit
+                && size < MIN_RETAINED_BYTES
+            {
+                let reason = format!("`{size}` is below `{MIN_RETAINED_BYTES}`; write `off` for no limit");
+                mistakes.push((setting.to_owned(), reason));
+            }
         }
         mistakes
     }

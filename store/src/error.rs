@@ -98,6 +98,14 @@ pub enum StoreError {
         /// The most a record may have.
         limit: usize,
     },
+    /// A span that the index does not take.
+    #[error("a span of {bytes} bytes is above the limit of {limit} bytes")]
+    SpanTooLarge {
+        /// Bytes of its tags and body.
+        bytes: usize,
+        /// The most a span may have.
+        limit: usize,
+    },
     /// Bytes on disk are not what was written.
     #[error("damaged: {what}")]
     Damaged {

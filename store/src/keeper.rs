@@ -15,6 +15,7 @@ use crate::merge;
 use crate::parts::PartEntry;
 use crate::recovery;
 use crate::retention;
+use crate::spans;
 use crate::writer::lifecycle::{Request, next_request};
 use crate::writer::threads::Common;
 
@@ -69,6 +70,7 @@ impl Keeper {
             self.last_retention = Some(Instant::now());
             let config = self.retention.lock().unwrap_or_else(PoisonError::into_inner).clone();
             retention::enforce(self, &config)?;
+            spans::enforce(self, &config)?;
         }
         while merge::step(self)? {
             self.common.tenure.check()?;

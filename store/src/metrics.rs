@@ -28,6 +28,9 @@ pub(crate) struct Metrics {
     pub(crate) part_bytes: IntGauge,
     pub(crate) unindexed_parts: IntGauge,
     pub(crate) dropped_windows: IntCounterVec,
+    pub(crate) spans: IntGauge,
+    pub(crate) span_bytes: IntGauge,
+    pub(crate) expired_spans: IntCounterVec,
     pub(crate) free_bytes: IntGauge,
     pub(crate) damaged: IntCounter,
 }
@@ -92,6 +95,15 @@ impl Metrics {
                         "binnacle_store_dropped_windows_total",
                         "Windows deleted by retention, by reason.",
                     ),
+                    &["reason"],
+                ),
+            ),
+            spans: gauge("binnacle_store_spans", "Spans in the span index."),
+            span_bytes: gauge("binnacle_store_span_bytes", "Bytes that the span index takes, about."),
+            expired_spans: shown(
+                registry,
+                IntCounterVec::new(
+                    Opts::new("binnacle_store_expired_spans_total", "Spans deleted by retention, by reason."),
                     &["reason"],
                 ),
             ),

@@ -201,7 +201,7 @@ fn forget(
 }
 
 /// Time of the oldest record, by the start of its window; `None` without records.
-fn oldest_ns(state: &State) -> Option<i64> {
+pub(crate) fn oldest_ns(state: &State) -> Option<i64> {
     let in_windows = state.windows.keys().next().copied();
     let in_head = state.head.iter().flat_map(|commit| &commit.groups).map(|group| group.min_ns).min();
     in_windows.into_iter().chain(in_head).min()

@@ -107,7 +107,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    fn of(&self, action: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
+    pub(crate) fn of(&self, action: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
         let path = self.path.display().to_string();
         move |source| {
             let path = path.clone();

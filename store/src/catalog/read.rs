@@ -40,6 +40,11 @@ impl CatalogReader {
         Ok(Self { connection, fail })
     }
 
+    /// The connection, for reading what is not this module's.
+    pub(crate) fn into_parts(self) -> (Connection, Failure) {
+        (self.connection, self.fail)
+    }
+
     /// Changes when another connection commits; comparable within this reader only.
     pub(crate) fn data_version(&self) -> Result<i64, StoreError> {
         self.connection
@@ -179,7 +184,8 @@ fn user_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
-pub(super) fn check_format(connection: &Connection, dir: &Path, fail: &Failure) -> Result<(), StoreError> {
+/// The format of the tables, when this version knows it.
+pub(super) fn check_format(connection: &Connection, dir: &Path, fail: &Failure) -> Result<i64, StoreError> {
     let application: i64 =
         connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(fail.of("open"))?;
     if application != schema::APPLICATION_ID {
@@ -190,7 +196,7 @@ pub(super) fn check_format(connection: &Connection, dir: &Path, fail: &Failure) 
     if found > schema::FORMAT {
         return Err(StoreError::Newer { dir: dir.display().to_string(), found, known: schema::FORMAT });
     }
-    Ok(())
+    Ok(found)
 }
 
 pub(super) fn generation(connection: &Connection) -> rusqlite::Result<i64> {

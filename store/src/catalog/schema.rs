@@ -3,7 +3,9 @@
 use rusqlite::Connection;
 
 /// Version of the tables and of everything they point to. A newer one is refused on open.
-pub(crate) const FORMAT: i64 = 1;
+///
+/// 1: the first; 2: with spans.
+pub(crate) const FORMAT: i64 = 2;
 
 /// Marks the file as ours (`PRAGMA application_id`): "bncl".
 pub(super) const APPLICATION_ID: i64 = 0x626e_636c;
@@ -85,10 +87,56 @@ CREATE TABLE parts (
 CREATE INDEX parts_by_window ON parts (window);
 ";
 
+/// What format 2 added. `span_tags` and `span_operations` are derived from `spans`.
+const SPAN_TABLES: &str = "
+CREATE TABLE span_services (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE span_operations (
+    id INTEGER PRIMARY KEY,
+    service INTEGER NOT NULL REFERENCES span_services (id),
+    name TEXT NOT NULL,
+    kind INTEGER NOT NULL,
+    spans INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    UNIQUE (service, name, kind)
+) STRICT;
+CREATE TABLE spans (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    trace_id BLOB NOT NULL,
+    span_id BLOB NOT NULL,
+    service INTEGER NOT NULL,
+    operation INTEGER NOT NULL,
+    start_ns INTEGER NOT NULL,
+    end_ns INTEGER NOT NULL,
+    error INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    content BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX spans_by_id ON spans (trace_id, span_id);
+CREATE INDEX spans_by_start ON spans (start_ns, end_ns);
+CREATE INDEX spans_by_service ON spans (service, start_ns, operation, end_ns);
+CREATE TABLE span_tags (
+    hash INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (hash, seq)
+) WITHOUT ROWID, STRICT;
+";
+
+/// Brings the tables of an older format up to date.
+pub(super) fn upgrade(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
+    if found >= FORMAT {
+        return Ok(());
+    }
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(SPAN_TABLES)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.commit()
+}
+
 /// Makes the tables of a new catalog.
 pub(super) fn create(connection: &mut Connection, window_ns: i64) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(TABLES)?;
+    transaction.execute_batch(SPAN_TABLES)?;
     transaction.execute("INSERT INTO settings VALUES ('window_ns', ?1), ('generation', 0)", [window_ns])?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;

@@ -11,6 +11,7 @@ use super::read::{self, generation};
 use super::{BatchRow, Failure, PartRow, StreamRow, WindowRow, connect, encode_labels, file_of, schema};
 use crate::error::StoreError;
 use crate::record::StreamId;
+use crate::spans::{self, EncodedTrace, StoredTraces};
 use crate::writer::{Batch, Container, CursorUpdate, Gap};
 
 /// Pages of the write-ahead log (8 KiB each) at which it is copied into the file: 16 MiB.
@@ -80,12 +81,11 @@ impl CatalogWriter {
         let tables: i64 = connection
             .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
             .map_err(fail.of("open"))?;
-        if tables > 0 {
-            read::check_format(&connection, dir, &fail)?;
-        }
+        let format = if tables > 0 { Some(read::check_format(&connection, dir, &fail)?) } else { None };
         configure(&connection, tables == 0).map_err(fail.of("set up"))?;
-        if tables == 0 {
-            schema::create(&mut connection, window_ns).map_err(fail.of("make the tables"))?;
+        match format {
+            Some(found) => schema::upgrade(&mut connection, found).map_err(fail.of("upgrade the tables"))?,
+            None => schema::create(&mut connection, window_ns).map_err(fail.of("make the tables"))?,
         }
         Ok(Self { connection, fail })
     }
@@ -179,6 +179,31 @@ impl CatalogWriter {
         let transaction = self.connection.transaction().map_err(&fail)?;
         delete_old(&transaction, cleanup).map_err(&fail)?;
         transaction.commit().map_err(&fail)
+    }
+
+    /// Stores traces with the positions of whoever made them.
+    pub(crate) fn store_traces(
+        &mut self,
+        traces: &[EncodedTrace],
+        cursors: &[CursorUpdate],
+    ) -> Result<StoredTraces, StoreError> {
+        self.change_spans("store spans", |transaction| {
+            update_cursors(transaction, cursors)?;
+            spans::store_traces(transaction, traces)
+        })
+    }
+
+    /// Makes a change to the tables of the span index.
+    pub(crate) fn change_spans<T>(
+        &mut self,
+        action: &'static str,
+        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let fail = self.fail.of(action);
+        let transaction = self.connection.transaction().map_err(&fail)?;
+        let changed = change(&transaction).map_err(&fail)?;
+        transaction.commit().map_err(&fail)?;
+        Ok(changed)
     }
 
     /// Sets a batch that cannot be read aside, with a gap in its place.

@@ -5,6 +5,7 @@
 
 mod follow;
 mod snapshot;
+mod spans;
 mod stats;
 mod words;
 
@@ -18,6 +19,7 @@ use crate::config::ByteSize;
 use crate::part::FilterCache;
 use crate::parts::OpenParts;
 use crate::record::{Labels, Record, StreamId, TimeRange};
+use crate::spans::SpanReader;
 use crate::state::{Shared, State};
 use crate::writer::{Container, Gap, StoreError};
 use follow::Follower;
@@ -71,6 +73,7 @@ struct Inner {
     dir: PathBuf,
     shared: Arc<Shared>,
     catalog: Mutex<CatalogReader>,
+    spans: Mutex<SpanReader>,
     /// In another process than the writer's.
     follower: Option<Mutex<Follower>>,
     open_parts: OpenParts,
@@ -88,6 +91,7 @@ impl Reader {
             dir: dir.to_owned(),
             shared: Arc::new(Shared::new(State::default())),
             catalog: Mutex::new(CatalogReader::open(dir)?),
+            spans: Mutex::new(SpanReader::open(dir)?),
             follower: Some(Mutex::new(Follower::open(dir)?)),
             open_parts: OpenParts::default(),
             filters: FilterCache::new(FILTER_CACHE),
@@ -104,6 +108,7 @@ impl Reader {
             dir: dir.to_owned(),
             shared,
             catalog,
+            spans: Mutex::new(SpanReader::open(dir)?),
             follower: None,
             open_parts: OpenParts::default(),
             filters: FilterCache::new(FILTER_CACHE),

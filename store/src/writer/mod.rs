@@ -30,12 +30,13 @@ use crate::lock::FolderLock;
 use crate::metrics::Metrics;
 use crate::reader::Reader;
 use crate::record::Record;
+use crate::spans::{self, EncodedTrace, StoredTraces, TraceBatch};
 use crate::state::Shared;
 use crate::{Config, RetentionConfig, recovery, retention};
 use budget::Budget;
 use committer::{Append, Committer, Message};
 use lifecycle::{Tenure, Worker};
-use threads::Common;
+use threads::{Common, run_on_committer};
 use wait::block_on;
 
 /// Appends and other work that wait for the committer. When it is full, appends wait; their memory is bounded
@@ -176,6 +177,20 @@ impl Writer {
         block_on(self.append(batch))
     }
 
+    /// Stores what is new or changed of these traces. Blocking.
+    ///
+    /// # Errors
+    /// When they could not be stored, or a span is too large; nothing of the batch is stored then.
+    pub fn store_traces_blocking(&self, batch: TraceBatch) -> Result<StoredTraces, StoreError> {
+        let mut encoder = spans::Encoder::new()
+            .map_err(|e| StoreError::io("set up compression for", Path::new("spans"), e))?;
+        let mut traces = Vec::with_capacity(batch.traces.len());
+        for trace in batch.traces {
+            traces.push(EncodedTrace::new(trace, &mut encoder)?);
+        }
+        self.inner.committer(move |committer| committer.catalog.store_traces(&traces, &batch.cursors))
+    }
+
     /// For files and other sources that can be read again: stores records in bulk at half the cost, durable
     /// when the load is finished rather than one by one.
     #[must_use]
@@ -238,11 +253,15 @@ impl Inner {
 
     /// Gives the disk what deleted batches took in the catalog.
     fn shrink(&self) -> Result<(), StoreError> {
-        let (reply, done) = oneshot::channel();
-        let message = Message::Write(Box::new(move |committer| drop(reply.send(committer.catalog.shrink()))));
-        let queue = self.queue()?;
-        block_on(queue.send(message)).map_err(|_| StoreError::Closed)?;
-        block_on(done).map_err(|_| StoreError::Closed)?
+        self.committer(|committer| committer.catalog.shrink())
+    }
+
+    /// Runs `work` between two commits and waits for its result.
+    fn committer<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Committer) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        run_on_committer(self.queue()?, work)
     }
 }
 

@@ -48,13 +48,20 @@ impl Common {
         work: impl FnOnce(&mut Committer) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let queue = self.queue.upgrade().ok_or(StoreError::Closed)?;
-        let (reply, done) = oneshot::channel();
-        let message = Message::Write(Box::new(move |committer| {
-            // Whoever no longer waits does not want the answer.
-            drop(reply.send(work(committer)));
-        }));
-        block_on(queue.send(message)).map_err(|_| StoreError::Closed)?;
-        drop(queue);
-        block_on(done).map_err(|_| StoreError::Closed)?
+        run_on_committer(&queue, work)
     }
+}
+
+/// Runs `work` on the committer's thread, between two commits, and waits for its result.
+pub(crate) fn run_on_committer<T: Send + 'static>(
+    queue: &mpsc::Sender<Message>,
+    work: impl FnOnce(&mut Committer) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let (reply, done) = oneshot::channel();
+    let message = Message::Write(Box::new(move |committer| {
+        // Whoever no longer waits does not want the answer.
+        drop(reply.send(work(committer)));
+    }));
+    block_on(queue.send(message)).map_err(|_| StoreError::Closed)?;
+    block_on(done).map_err(|_| StoreError::Closed)?
 }

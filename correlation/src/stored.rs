@@ -1,0 +1,246 @@
+//! Spans as rows of the store's span index, and back.
+//!
+//! What a span can be found by (the tags) is every attribute of the span and of its resource, as text, besides
+//! `span.kind` and, on failed spans, `error=true`, as Jaeger has them. What the columns do not hold is JSON.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use store::spans::MAX_SPAN_BYTES;
+use store::{SpanRow, StoredSpan, TraceRows};
+
+use crate::span::{Attribute, Event, Kind, Resource, Span, SpanId, Status, Trace, TraceId, Value};
+
+/// Longer values cannot be searched for.
+const MAX_TAG_BYTES: usize = 1024;
+
+/// What the columns do not hold.
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<String>,
+    status: &'a Status,
+    resource: &'a [Attribute],
+    attributes: &'a [Attribute],
+    events: &'a [Event],
+}
+
+/// The same, read back.
+#[derive(Deserialize)]
+struct OwnedBody {
+    #[serde(default)]
+    parent: Option<String>,
+    status: Status,
+    resource: Vec<Attribute>,
+    attributes: Vec<Attribute>,
+    events: Vec<Event>,
+}
+
+impl Trace {
+    /// Its rows; `whole` when these are all spans it has.
+    #[must_use]
+    pub fn to_rows(&self, whole: bool) -> TraceRows {
+        TraceRows { trace_id: self.id.0, whole, spans: self.spans.iter().map(Span::to_row).collect() }
+    }
+
+    /// The trace of rows, which are by start; `None` without any that can be read.
+    #[must_use]
+    pub fn of_rows(rows: &[StoredSpan]) -> Option<Self> {
+        let mut resources: Vec<Arc<Resource>> = Vec::new();
+        let mut spans = Vec::with_capacity(rows.len());
+        for row in rows {
+            let Some(mut span) = Span::of_row(row) else { continue };
+            match resources.iter().find(|known| **known == span.resource) {
+                Some(known) => span.resource = Arc::clone(known),
+                None => resources.push(Arc::clone(&span.resource)),
+            }
+            spans.push(span);
+        }
+        Some(Self { id: spans.first()?.trace_id, spans })
+    }
+}
+
+impl Span {
+    /// Its row. Events that do not fit are left out, the last first.
+    #[must_use]
+    pub fn to_row(&self) -> SpanRow {
+        let tags = self.tags();
+        let room = MAX_SPAN_BYTES.saturating_sub(tags.iter().map(|(n, v)| n.len() + v.len()).sum());
+        let mut events = self.events.as_slice();
+        let mut body = self.body(events);
+        while body.len() > room && !events.is_empty() {
+            events = &events[..events.len() / 2];
+            body = self.body(events);
+        }
+        SpanRow {
+            span_id: self.span_id.0,
+            service: self.resource.service.to_string(),
+            operation: self.name.clone(),
+            kind: self.kind.number(),
+            start_ns: self.start_ns,
+            end_ns: self.end_ns,
+            error: matches!(self.status, Status::Error(_)),
+            tags,
+            body,
+        }
+    }
+
+    fn body(&self, events: &[Event]) -> Vec<u8> {
+        let body = Body {
+            parent: self.parent_id.map(|id| id.to_string()),
+            status: &self.status,
+            resource: &self.resource.attributes,
+            attributes: &self.attributes,
+            events,
+        };
+        serde_json::to_vec(&body).expect("BUG: a span is not JSON")
+    }
+
+    fn tags(&self) -> Vec<(String, String)> {
+        let mut tags = vec![("span.kind".to_owned(), self.kind.name().to_owned())];
+        if matches!(self.status, Status::Error(_)) {
+            tags.push(("error".to_owned(), "true".to_owned()));
+        }
+        for attribute in self.attributes.iter().chain(&self.resource.attributes) {
+            let value = attribute.value.to_string();
+            if value.len() <= MAX_TAG_BYTES {
+                tags.push((attribute.name.to_string(), value));
+            }
+        }
+        tags
+    }
+
+    /// The span of a row; `None` when its body was written by a version that this one does not understand.
+    #[must_use]
+    pub fn of_row(row: &StoredSpan) -> Option<Self> {
+        let body: OwnedBody = serde_json::from_slice(&row.span.body).ok()?;
+        let service = Arc::from(row.span.service.as_str());
+        Some(Self {
+            trace_id: TraceId(row.trace_id),
+            span_id: SpanId(row.span.span_id),
+            parent_id: body.parent.as_deref().and_then(SpanId::parse),
+            name: row.span.operation.clone(),
+            kind: Kind::of_number(row.span.kind),
+            start_ns: row.span.start_ns,
+            end_ns: row.span.end_ns,
+            status: body.status,
+            resource: Arc::new(Resource { service, attributes: body.resource }),
+            attributes: body.attributes,
+            events: body.events,
+        })
+    }
+}
+
+impl Kind {
+    /// OTLP's number of it.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Internal => 1,
+            Self::Server => 2,
+            Self::Client => 3,
+            Self::Producer => 4,
+            Self::Consumer => 5,
+        }
+    }
+
+    /// The kind that has OTLP's number; any other number is not told.
+    #[must_use]
+    pub const fn of_number(number: u8) -> Self {
+        match number {
+            2 => Self::Server,
+            3 => Self::Client,
+            4 => Self::Producer,
+            5 => Self::Consumer,
+            _ => Self::Internal,
+        }
+    }
+}
+
+impl std::fmt::Display for Value {
+    /// As Jaeger's tags have it: no quotes around texts.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bool(value) => value.fmt(f),
+            Self::Int(value) => value.fmt(f),
+            Self::Float(value) => value.fmt(f),
+            Self::Text(value) => value.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attribute(name: &str, value: Value) -> Attribute {
+        Attribute { name: name.into(), value }
+    }
+
+    fn span() -> Span {
+        Span {
+            trace_id: TraceId([1; 16]),
+            span_id: SpanId([2; 8]),
+            parent_id: Some(SpanId([3; 8])),
+            name: "GET /orders/{id}".to_owned(),
+            kind: Kind::Server,
+            start_ns: 5,
+            end_ns: 9,
+            status: Status::Error("declined".to_owned()),
+            resource: Arc::new(Resource {
+                service: "web".into(),
+                attributes: vec![attribute("container.name", Value::Text("shop-web-1".into()))],
+            }),
+            attributes: vec![
+                attribute("http.response.status_code", Value::Int(500)),
+                attribute("ratio", Value::Float(0.5)),
+                attribute("binnacle.inferred", Value::Bool(true)),
+                attribute("long", Value::Text("x".repeat(2000).into())),
+            ],
+            events: vec![Event {
+                time_ns: 6,
+                name: "declined".to_owned(),
+                attributes: vec![attribute("log.severity", Value::Text("error".into()))],
+            }],
+        }
+    }
+
+    fn stored(span: SpanRow) -> StoredSpan {
+        StoredSpan { seq: 1, trace_id: [1; 16], span }
+    }
+
+    #[test]
+    fn a_span_reads_back_as_it_was() {
+        let trace = Trace { id: TraceId([1; 16]), spans: vec![span()] };
+        let rows: Vec<StoredSpan> = trace.to_rows(true).spans.into_iter().map(stored).collect();
+        assert_eq!(Trace::of_rows(&rows), Some(trace));
+        assert_eq!(Trace::of_rows(&[]), None);
+    }
+
+    #[test]
+    fn a_span_is_found_by_its_attributes_its_resource_and_its_outcome() {
+        let tags: Vec<String> = span().to_row().tags.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        assert_eq!(
+            tags,
+            [
+                "span.kind=server",
+                "error=true",
+                "http.response.status_code=500",
+                "ratio=0.5",
+                "binnacle.inferred=true",
+                "container.name=shop-web-1"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_span_that_is_too_large_loses_events_and_nothing_else() {
+        let mut large = span();
+        large.events = vec![Event { name: "y".repeat(10_000), ..large.events[0].clone() }; 300];
+        let row = large.to_row();
+        assert!(row.body.len() <= MAX_SPAN_BYTES);
+        let back = Span::of_row(&stored(row)).unwrap();
+        assert_eq!(back.events.len(), 75);
+        assert_eq!(back.attributes, large.attributes);
+    }
+}
