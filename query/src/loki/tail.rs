@@ -36,6 +36,8 @@ const BATCH_RECORDS: usize = 4_096;
 const FRAME_LINES: usize = 500;
 /// Clients take a silent connection for a dead one.
 const PING_EVERY: Duration = Duration::from_secs(1);
+/// A client that has taken nothing for so long is gone, and its seat free again. Slower ones miss lines before that.
+const STALLED_AFTER: Duration = Duration::from_secs(30);
 /// Times that the beginning is read again because a commit came in between.
 const MAX_ATTEMPTS: usize = 5;
 
@@ -131,8 +133,8 @@ impl Tail {
         // A close frame holds at most 123 bytes of text.
         let reason: String = reason.chars().take(120).filter(char::is_ascii).collect();
         let frame = CloseFrame { code, reason: reason.into() };
-        if let Err(error) = self.socket.send(Message::Close(Some(frame))).await {
-            tracing::debug!(%error, "tail: the client was gone already");
+        if self.transmit(Message::Close(Some(frame))).await.is_err() {
+            tracing::debug!("tail: the client was gone already");
         }
     }
 
@@ -169,8 +171,8 @@ impl Tail {
                 () = shutdown.cancelled() => return End::Closed,
                 news = changed.changed() => if news.is_err() { return End::Closed },
                 _ = ping.tick() => {
-                    if self.socket.send(Message::Ping(Bytes::new())).await.is_err() {
-                        return End::Closed;
+                    if let Err(end) = self.transmit(Message::Ping(Bytes::new())).await {
+                        return end;
                     }
                 }
                 message = self.socket.recv() => match message {
@@ -211,11 +213,23 @@ impl Tail {
         }
         for (i, lines) in frames.into_iter().enumerate() {
             let text = frame(lines, self.request.categorize, missed && i == 0);
-            if self.socket.send(Message::Text(text.into())).await.is_err() {
-                return Err(End::Closed);
-            }
+            self.transmit(Message::Text(text.into())).await?;
         }
         Ok(())
+    }
+
+    /// Hands a message to the client, unless it has left, takes nothing any more, or the process ends.
+    async fn transmit(&mut self, message: Message) -> Result<(), End> {
+        let shutdown = self.state.shutdown().clone();
+        tokio::select! {
+            biased;
+            sent = tokio::time::timeout(STALLED_AFTER, self.socket.send(message)) => match sent {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) => Err(End::Closed),
+                Err(_) => Err(End::Failed(format!("the client took nothing for {STALLED_AFTER:?}"))),
+            },
+            () = shutdown.cancelled() => Err(End::Closed),
+        }
     }
 }
 

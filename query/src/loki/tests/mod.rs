@@ -1,6 +1,7 @@
 //! The API called in process: scenarios from text files, and rules that every answer must keep.
 
 mod shape;
+mod tail;
 
 use std::sync::Arc;
 
