@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use correlation::duration::DurationUnit;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -35,33 +36,6 @@ impl Default for LogMetricsConfig {
             duration_buckets: vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0],
             duration_units: BTreeMap::new(),
             rules: Vec::new(),
-        }
-    }
-}
-
-/// Unit of a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum DurationUnit {
-    /// Seconds.
-    S,
-    /// Milliseconds.
-    Ms,
-    /// Microseconds.
-    Us,
-    /// Nanoseconds.
-    Ns,
-}
-
-impl DurationUnit {
-    /// Seconds in one unit.
-    #[must_use]
-    pub const fn seconds(self) -> f64 {
-        match self {
-            Self::S => 1.0,
-            Self::Ms => 1e-3,
-            Self::Us => 1e-6,
-            Self::Ns => 1e-9,
         }
     }
 }

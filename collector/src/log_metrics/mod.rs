@@ -5,26 +5,23 @@
 //! are capped, and what does not fit is counted in a series named `overflow`.
 
 mod config;
-mod duration;
 mod follow;
-mod request;
-mod route;
 mod rules;
 mod series;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use correlation::request::Requests;
+use correlation::route::Routes;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use store::record::attribute;
 use store::{Level, Record};
 
-pub use config::{DurationUnit, LogMetricsConfig, Rule, RuleKind};
+pub use config::{LogMetricsConfig, Rule, RuleKind};
 pub use follow::follow;
 
 use crate::exposition::Exemplars;
-use request::Requests;
-use route::Routes;
 use rules::Rules;
 use series::{Family, Observation};
 

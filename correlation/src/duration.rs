@@ -5,7 +5,37 @@
 
 use std::collections::BTreeMap;
 
-use super::config::DurationUnit::{self, Ms, Ns, S, Us};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use DurationUnit::{Ms, Ns, S, Us};
+
+/// Unit of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DurationUnit {
+    /// Seconds.
+    S,
+    /// Milliseconds.
+    Ms,
+    /// Microseconds.
+    Us,
+    /// Nanoseconds.
+    Ns,
+}
+
+impl DurationUnit {
+    /// Seconds in one unit.
+    #[must_use]
+    pub const fn seconds(self) -> f64 {
+        match self {
+            Self::S => 1.0,
+            Self::Ms => 1e-3,
+            Self::Us => 1e-6,
+            Self::Ns => 1e-9,
+        }
+    }
+}
 
 /// Names whose writers fix the unit of a bare number.
 const WRITERS: [(&str, DurationUnit); 6] = [
@@ -50,7 +80,8 @@ const SUFFIXES: [(&str, DurationUnit); 16] = [
 ];
 
 /// The unit of a bare number in the field `path`; `None` when it is no duration.
-pub(super) fn unit_of(path: &str, own: &BTreeMap<String, DurationUnit>) -> Option<DurationUnit> {
+#[must_use]
+pub fn unit_of(path: &str, own: &BTreeMap<String, DurationUnit>) -> Option<DurationUnit> {
     if let Some(unit) = own.get(path) {
         return Some(*unit);
     }
@@ -70,7 +101,8 @@ pub(super) fn unit_of(path: &str, own: &BTreeMap<String, DurationUnit>) -> Optio
 }
 
 /// Seconds of a value; `None` when it is no duration of zero or more.
-pub(super) fn seconds(text: &str, unit: DurationUnit) -> Option<f64> {
+#[must_use]
+pub fn seconds(text: &str, unit: DurationUnit) -> Option<f64> {
     let text = text.trim();
     let seconds = match text.parse::<f64>() {
         Ok(number) => number * unit.seconds(),

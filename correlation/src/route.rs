@@ -19,38 +19,27 @@ const MAX_POSITIONS: usize = 10_000;
 
 /// The words seen so far.
 #[derive(Debug)]
-pub(super) struct Routes {
+pub struct Routes {
     max_slugs: usize,
     /// Words (hashed) by position: the hash of the service and the template before it.
     words: HashMap<u64, HashSet<u64>>,
 }
 
 impl Routes {
-    pub(super) fn new(max_slugs: usize) -> Self {
+    /// Remembers up to `max_slugs` words at each position.
+    #[must_use]
+    pub fn new(max_slugs: usize) -> Self {
         Self { max_slugs, words: HashMap::new() }
     }
 
     /// The route of a path or URL. A path that is known to be a template is taken as it is, but for its length.
-    pub(super) fn template(&mut self, service: &str, path: &str, is_template: bool) -> String {
-        let path = path_of(path);
-        let mut route = String::with_capacity(path.len().min(256));
+    pub fn template(&mut self, service: &str, path: &str, is_template: bool) -> String {
         let mut position = xxh3_64_with_seed(service.as_bytes(), 0);
-        for (i, part) in path.split('/').filter(|part| !part.is_empty()).enumerate() {
-            route.push('/');
-            if i == MAX_PARTS {
-                route.push('…');
-                break;
-            }
-            let template_part = is_template && part.len() <= MAX_PART_BYTES;
-            let is_name = template_part || !is_id(part);
-            let word = if is_name && self.is_known_or_fits(position, part) { part } else { ID };
-            route.push_str(word);
+        template_where(path, is_template, |word| {
+            let word = if word == ID || self.is_known_or_fits(position, word) { word } else { ID };
             position = xxh3_64_with_seed(word.as_bytes(), position);
-        }
-        if route.is_empty() {
-            route.push('/');
-        }
-        route
+            word
+        })
     }
 
     fn is_known_or_fits(&mut self, position: u64, word: &str) -> bool {
@@ -70,8 +59,35 @@ impl Routes {
     }
 }
 
+/// The route of a path or URL by the form of its parts alone: the same for the same path, whatever came before.
+#[must_use]
+pub fn template(path: &str, is_template: bool) -> String {
+    template_where(path, is_template, |word| word)
+}
+
+/// The route of a path whose words, `{id}` among them, go through `keep`.
+fn template_where<'a>(path: &'a str, is_template: bool, mut keep: impl FnMut(&'a str) -> &'a str) -> String {
+    let path = path_of(path);
+    let mut route = String::with_capacity(path.len().min(256));
+    for (i, part) in path.split('/').filter(|part| !part.is_empty()).enumerate() {
+        route.push('/');
+        if i == MAX_PARTS {
+            route.push('…');
+            break;
+        }
+        let template_part = is_template && part.len() <= MAX_PART_BYTES;
+        let is_name = template_part || !is_id(part);
+        route.push_str(keep(if is_name { part } else { ID }));
+    }
+    if route.is_empty() {
+        route.push('/');
+    }
+    route
+}
+
 /// The path of a URL, without query and fragment.
-fn path_of(url: &str) -> &str {
+#[must_use]
+pub fn path_of(url: &str) -> &str {
     let end = url.find(['?', '#']).unwrap_or(url.len());
     let url = url.get(..end).unwrap_or_default();
     match url.split_once("://") {

@@ -3,31 +3,33 @@
 //! Read from access logs, from JSON and logfmt fields under their usual names, and from a quoted request in
 //! a plain line (`"GET /cart HTTP/1.1" 200`). A line counts when it has a method, a path and a status.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use memchr::memmem::Finder;
 use store::fields::{self, Reach, Shape, Value};
 
-use super::config::DurationUnit;
-use super::duration;
+use crate::duration::{self, DurationUnit};
 
 /// A request.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Request {
-    /// `GET`, or `OTHER` for what HTTP does not define: methods must not make series without end.
-    pub(super) method: &'static str,
-    pub(super) path: String,
+pub struct Request {
+    /// `GET`, or [`OTHER`].
+    pub method: &'static str,
+    /// Path or URL as logged.
+    pub path: String,
     /// Whether the path is a route's template already.
-    pub(super) is_template: bool,
-    status: u16,
-    pub(super) duration_s: Option<f64>,
+    pub is_template: bool,
+    /// 100 to 599.
+    pub status: u16,
+    /// How long it took, where the line tells.
+    pub duration_s: Option<f64>,
 }
 
 impl Request {
     /// `2xx`
-    pub(super) const fn status_class(&self) -> &'static str {
+    #[must_use]
+    pub const fn status_class(&self) -> &'static str {
         match self.status / 100 {
             1 => "1xx",
             2 => "2xx",
@@ -39,7 +41,8 @@ impl Request {
 }
 
 const METHODS: [&str; 9] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "CONNECT", "TRACE"];
-const OTHER: &str = "OTHER";
+/// Stands for methods that HTTP does not define: methods must not make series without end.
+pub const OTHER: &str = "OTHER";
 /// Objects nested deeper hold no request.
 const REACH: Reach = Reach { depth: 4, arrays: false };
 /// Lines longer than this are not access logs; they are not worth the scan.
@@ -47,29 +50,34 @@ const MAX_LINE_BYTES: usize = 16 << 10;
 
 /// Finds requests.
 #[derive(Debug)]
-pub(super) struct Requests {
+pub struct Requests {
     units: BTreeMap<String, DurationUnit>,
     method: Finder<'static>,
     protocol: Finder<'static>,
 }
 
-/// What the fields told, before it is known whether they make a request.
+/// What fields tell of a request, before it is known whether they make one.
 #[derive(Debug, Default)]
-struct Parts {
-    method: Option<&'static str>,
-    path: Option<String>,
-    template: Option<String>,
-    status: Option<u16>,
-    duration_s: Option<f64>,
+pub(crate) struct Parts {
+    pub(crate) method: Option<&'static str>,
+    pub(crate) path: Option<String>,
+    pub(crate) template: Option<String>,
+    pub(crate) status: Option<u16>,
+    pub(crate) duration_s: Option<f64>,
 }
 
+// === impl Requests ===
+
 impl Requests {
-    pub(super) fn new(units: &BTreeMap<String, DurationUnit>) -> Self {
+    /// A finder that knows these units of duration fields besides the usual ones.
+    #[must_use]
+    pub fn new(units: &BTreeMap<String, DurationUnit>) -> Self {
         Self { units: units.clone(), method: Finder::new("ethod"), protocol: Finder::new("HTTP/") }
     }
 
     /// The request of a line, if it tells of one.
-    pub(super) fn read(&self, line: &[u8]) -> Option<Request> {
+    #[must_use]
+    pub fn read(&self, line: &[u8]) -> Option<Request> {
         // Whatever tells of a request names its method or its protocol.
         if line.len() > MAX_LINE_BYTES
             || (self.protocol.find(line).is_none() && self.method.find(line).is_none())
@@ -79,11 +87,13 @@ impl Requests {
         let shape = Shape::detect(line);
         let mut parts = Parts::default();
         fields::for_each_within(line, shape, REACH, |path, value| {
-            self.take(&mut parts, path, value, shape);
+            if !parts.take(path, value) {
+                parts.take_duration(path, value, shape, &self.units);
+            }
             ControlFlow::Continue(())
         });
         if shape == Shape::Plain && parts.method.is_none() {
-            read_quoted(&String::from_utf8_lossy(line), &mut parts);
+            parts.take_quoted(&String::from_utf8_lossy(line));
         }
         let is_template = parts.template.is_some();
         Some(Request {
@@ -94,32 +104,72 @@ impl Requests {
             duration_s: parts.duration_s,
         })
     }
+}
 
-    fn take(&self, parts: &mut Parts, path: &str, value: Value<'_>, shape: Shape) {
-        match kind_of(path) {
-            Some(Kind::Method) => {
-                parts.method = parts.method.or_else(|| Some(method(&value.text())));
+// === impl Parts ===
+
+impl Parts {
+    /// Takes a field that tells of a request's method, path or status; `false` for other fields.
+    pub(crate) fn take(&mut self, path: &str, value: Value<'_>) -> bool {
+        let Some(kind) = kind_of(path) else { return false };
+        match kind {
+            Kind::Method => {
+                self.method = self.method.or_else(|| Some(method(&value.text())));
             }
-            Some(Kind::Path) => {
-                parts.path.get_or_insert_with(|| value.text().into_owned());
+            Kind::Path => {
+                self.path.get_or_insert_with(|| value.text().into_owned());
             }
-            Some(Kind::Template) => {
-                parts.template.get_or_insert_with(|| value.text().into_owned());
+            Kind::Template => {
+                self.template.get_or_insert_with(|| value.text().into_owned());
             }
-            Some(Kind::Status) => parts.status = parts.status.or_else(|| status(&value.text())),
-            Some(Kind::RequestLine) => read_request_line(&value.text(), parts),
-            None => {
-                let unit = match (shape, path) {
-                    (Shape::Access, "duration") => Some(DurationUnit::Ms),
-                    _ => duration::unit_of(path, &self.units),
-                };
-                if let Some(unit) = unit
-                    && parts.duration_s.is_none()
-                    && value != Value::Null
-                {
-                    parts.duration_s = duration::seconds(&value.text(), unit);
-                }
+            Kind::Status => self.status = self.status.or_else(|| status(&value.text())),
+            Kind::RequestLine => self.take_request_line(&value.text()),
+        }
+        true
+    }
+
+    /// Takes a field that tells how long something took; `false` for other fields.
+    pub(crate) fn take_duration(
+        &mut self,
+        path: &str,
+        value: Value<'_>,
+        shape: Shape,
+        units: &BTreeMap<String, DurationUnit>,
+    ) -> bool {
+        let unit = match (shape, path) {
+            (Shape::Access, "duration") => Some(DurationUnit::Ms),
+            _ => duration::unit_of(path, units),
+        };
+        let Some(unit) = unit else { return false };
+        if self.duration_s.is_none() && value != Value::Null {
+            self.duration_s = duration::seconds(&value.text(), unit);
+        }
+        true
+    }
+
+    /// `GET /cart HTTP/1.1`
+    fn take_request_line(&mut self, text: &str) {
+        let mut words = text.split(' ');
+        let (Some(verb), Some(path), Some(protocol)) = (words.next(), words.next(), words.next()) else {
+            return;
+        };
+        if protocol.starts_with("HTTP/") && self.method.is_none() {
+            self.method = Some(method(verb));
+            self.path = Some(path.to_owned());
+        }
+    }
+
+    /// `... "GET /cart HTTP/1.1" 200 ...`, as uvicorn, gunicorn and werkzeug write it.
+    pub(crate) fn take_quoted(&mut self, line: &str) {
+        let mut rest = line;
+        while let Some((_, after)) = rest.split_once('"') {
+            let Some((quoted, after)) = after.split_once('"') else { return };
+            self.take_request_line(quoted);
+            if self.method.is_some() {
+                self.status = self.status.or_else(|| status(after.trim_start()));
+                return;
             }
+            rest = after;
         }
     }
 }
@@ -176,37 +226,18 @@ fn kind_of(path: &str) -> Option<Kind> {
 }
 
 fn method(text: &str) -> &'static str {
-    METHODS.into_iter().find(|method| method.eq_ignore_ascii_case(text.trim())).unwrap_or(OTHER)
+    known_method(text).unwrap_or(OTHER)
+}
+
+/// The method that HTTP defines under this name.
+pub(crate) fn known_method(text: &str) -> Option<&'static str> {
+    METHODS.into_iter().find(|method| method.eq_ignore_ascii_case(text.trim()))
 }
 
 /// `200` or `200 OK`.
 fn status(text: &str) -> Option<u16> {
     let number = text.trim().split(' ').next()?.parse().ok()?;
     (100..600).contains(&number).then_some(number)
-}
-
-/// `GET /cart HTTP/1.1`
-fn read_request_line(text: &str, parts: &mut Parts) {
-    let mut words = text.split(' ');
-    let (Some(verb), Some(path), Some(protocol)) = (words.next(), words.next(), words.next()) else { return };
-    if protocol.starts_with("HTTP/") && parts.method.is_none() {
-        parts.method = Some(method(verb));
-        parts.path = Some(path.to_owned());
-    }
-}
-
-/// `... "GET /cart HTTP/1.1" 200 ...`, as uvicorn, gunicorn and werkzeug write it.
-fn read_quoted(line: &str, parts: &mut Parts) {
-    let mut rest: Cow<'_, str> = Cow::Borrowed(line);
-    while let Some((_, after)) = rest.split_once('"') {
-        let Some((quoted, after)) = after.split_once('"') else { return };
-        read_request_line(quoted, parts);
-        if parts.method.is_some() {
-            parts.status = parts.status.or_else(|| status(after.trim_start()));
-            return;
-        }
-        rest = Cow::Owned(after.to_owned());
-    }
 }
 
 #[cfg(test)]

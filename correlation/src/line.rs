@@ -1,0 +1,319 @@
+//! A record reduced to what spans are made of: ids, source, level, request, words. Bounded in size.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use store::fields::{self, Reach, Shape, Value};
+use store::record::attribute;
+use store::{Level, Record};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::duration::DurationUnit;
+use crate::key::{self, Keys};
+use crate::request::Parts;
+use crate::source::{Source, Sources};
+use crate::span::{Kind, SpanId};
+use crate::text;
+
+/// Objects nested deeper say nothing of the request.
+const REACH: Reach = Reach { depth: 4, arrays: false };
+/// Fields are read in the first so many bytes of a line.
+const MAX_READ_BYTES: usize = 16 << 10;
+/// Longest first line of a message that is kept.
+const MAX_MESSAGE_BYTES: usize = 512;
+/// Longest rest of a message of many lines (a stack trace) that is kept.
+const MAX_REST_BYTES: usize = 4 << 10;
+/// Longest path, operation or logger that is kept.
+const MAX_NAME_BYTES: usize = 200;
+/// A longer duration is not the time of a request.
+const MAX_DURATION_S: f64 = 3_600.0;
+
+/// What a line says of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Http {
+    pub(crate) method: &'static str,
+    /// Without query.
+    pub(crate) path: Box<str>,
+    /// Whether the path is a route's template as logged.
+    pub(crate) is_template: bool,
+    pub(crate) status: Option<u16>,
+}
+
+/// Whether a line stands at the beginning or the end of a visit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Mark {
+    #[default]
+    None,
+    /// A request has come in.
+    Start,
+    /// It has been answered, in words only.
+    End,
+    /// It has been answered: method, path and status.
+    Answer,
+}
+
+/// A line of a trace.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) ts_ns: i64,
+    /// Orders lines of one time in a way that does not depend on how they arrived.
+    pub(crate) order: u64,
+    pub(crate) keys: Keys,
+    pub(crate) source: Source,
+    pub(crate) span_id: Option<SpanId>,
+    pub(crate) parent_id: Option<SpanId>,
+    pub(crate) level: Level,
+    pub(crate) mark: Mark,
+    /// As logged; else client where the words say so.
+    pub(crate) kind: Option<Kind>,
+    pub(crate) duration_ns: Option<i64>,
+    pub(crate) http: Option<Http>,
+    pub(crate) operation: Option<Box<str>>,
+    pub(crate) logger: Option<Box<str>>,
+    /// First line of the message, never empty unless the line is.
+    pub(crate) message: Box<str>,
+    /// Further lines.
+    pub(crate) rest: Option<Box<str>>,
+}
+
+/// What the fields of a line tell.
+#[derive(Debug, Default)]
+struct Told {
+    parts: Parts,
+    operation: Option<Box<str>>,
+    logger: Option<Box<str>>,
+    message: Option<String>,
+    kind: Option<Kind>,
+}
+
+impl Line {
+    /// The line of a record; `None` when it belongs to no trace.
+    pub(crate) fn of(record: &Record, sources: &mut Sources) -> Option<Self> {
+        // Events of containers share the store with their lines, but nobody logged them.
+        if record.labels.get("stream") == Some(store::lifecycle::STREAM) {
+            return None;
+        }
+        let keys = Keys::of(record)?;
+        let source = sources.of(record);
+        let id = |name| record.pair(name).filter(|id| !id.is_empty()).map(key::span_id);
+        let span_id = id(attribute::SPAN_ID);
+        let mut line = Self {
+            ts_ns: record.timestamp_ns,
+            order: xxh3_64_with_seed(&record.line, source.key),
+            keys,
+            source,
+            span_id,
+            parent_id: id(attribute::PARENT_SPAN_ID).filter(|parent| Some(*parent) != span_id),
+            level: record.level,
+            mark: Mark::None,
+            kind: None,
+            duration_ns: None,
+            http: None,
+            operation: None,
+            logger: None,
+            message: Box::default(),
+            rest: None,
+        };
+        line.read(&record.line);
+        Some(line)
+    }
+
+    /// Reads what the bytes tell.
+    fn read(&mut self, bytes: &[u8]) {
+        let shape = Shape::detect(bytes);
+        let bytes = bytes.get(..MAX_READ_BYTES).unwrap_or(bytes);
+        let mut told = Told::of(bytes, shape);
+        let text = String::from_utf8_lossy(bytes);
+        let mut message = told.message.as_deref().unwrap_or(&text);
+        if shape == Shape::Plain {
+            told.parts.take_quoted(&text);
+            let (logger, rest) = text::plain(&text);
+            message = if rest.trim().is_empty() { &text } else { rest };
+            told.logger = told.logger.or(logger.map(Box::from));
+        }
+        let said = text::says(message);
+        self.kind = told.kind.or((said.outgoing).then_some(Kind::Client));
+        self.http = http(&told.parts, message);
+        let is_client = matches!(self.kind, Some(Kind::Client | Kind::Producer));
+        self.mark = match self.http.as_ref().and_then(|http| http.status) {
+            _ if is_client => Mark::None,
+            Some(_) if !said.begins => Mark::Answer,
+            _ if said.begins => Mark::Start,
+            _ if said.ends => Mark::End,
+            _ => Mark::None,
+        };
+        self.duration_ns = told.parts.duration_s.filter(|s| *s <= MAX_DURATION_S).map(|s| (s * 1e9) as i64);
+        let (first, rest) = message.split_once('\n').unwrap_or((message, ""));
+        self.message = text::cut(first.trim_end(), MAX_MESSAGE_BYTES).into();
+        self.rest = (!rest.is_empty()).then(|| text::cut(rest, MAX_REST_BYTES).into());
+        self.operation = told.operation;
+        self.logger = told.logger;
+    }
+
+    /// Whether the service says here that something failed.
+    pub(crate) fn is_error(&self) -> bool {
+        let status = self.http.as_ref().and_then(|http| http.status);
+        let is_level = matches!(self.level, Level::Error | Level::Critical | Level::Fatal);
+        // What another service answered is that service's failure.
+        is_level || (self.kind != Some(Kind::Client) && status.is_some_and(|status| status >= 500))
+    }
+
+    /// When what the line tells of began, by its duration; its own time where it tells none.
+    pub(crate) fn began_ns(&self) -> i64 {
+        match self.mark {
+            Mark::Start => self.ts_ns, // whatever it tells of has not happened yet
+            _ => self.ts_ns.saturating_sub(self.duration_ns.unwrap_or(0)),
+        }
+    }
+
+    /// Bytes it occupies, about.
+    pub(crate) fn size(&self) -> usize {
+        let text = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
+        let http = self.http.as_ref().map_or(0, |http| http.path.len());
+        let id = self.keys.logged.as_ref().map_or(0, |id| id.len() + 16);
+        size_of::<Self>()
+            + self.message.len()
+            + text(&self.rest)
+            + text(&self.operation)
+            + text(&self.logger)
+            + http
+            + id
+    }
+}
+
+impl Told {
+    fn of(bytes: &[u8], shape: Shape) -> Self {
+        let (mut told, units) = (Self::default(), BTreeMap::new());
+        fields::for_each_within(bytes, shape, REACH, |path, value| {
+            told.take(path, value, shape, &units);
+            ControlFlow::Continue(())
+        });
+        told
+    }
+
+    fn take(&mut self, path: &str, value: Value<'_>, shape: Shape, units: &BTreeMap<String, DurationUnit>) {
+        let name = || {
+            let text = value.text();
+            Some(text::cut(&text, MAX_NAME_BYTES)).filter(|name| !name.is_empty()).map(Box::from)
+        };
+        match path {
+            "msg" | "message" | "event" | "text" | "short_message"
+                if matches!(value, Value::Text(_) | Value::Escaped(_)) =>
+            {
+                self.message.get_or_insert_with(|| value.text().into_owned());
+            }
+            "operation"
+            | "op"
+            | "operation.name"
+            | "operation_name"
+            | "operationName"
+            | "span.name"
+            | "span_name"
+            | "rpc.method"
+            | "grpc.method"
+            | "graphql.operation.name"
+            | "handler"
+            | "action"
+            | "task"
+            | "job" => {
+                self.operation = self.operation.take().or_else(name);
+            }
+            "logger" | "logger_name" | "loggerName" | "log.logger" | "SourceContext" | "category"
+            | "component" => {
+                self.logger = self.logger.take().or_else(name);
+            }
+            "kind" | "span.kind" | "span_kind" | "spanKind" => {
+                self.kind = self.kind.or_else(|| kind(&value.text()));
+            }
+            _ => {
+                if !self.parts.take(path, value) {
+                    self.parts.take_duration(path, value, shape, units);
+                }
+            }
+        }
+    }
+}
+
+/// The kind of a span under its OpenTelemetry name.
+fn kind(name: &str) -> Option<Kind> {
+    let name = name.strip_prefix("SPAN_KIND_").unwrap_or(name);
+    [Kind::Internal, Kind::Server, Kind::Client, Kind::Producer, Kind::Consumer]
+        .into_iter()
+        .find(|kind| kind.name().eq_ignore_ascii_case(name))
+}
+
+/// The request that fields tell of, else the one that the message does.
+fn http(parts: &Parts, message: &str) -> Option<Http> {
+    let logged = parts.template.as_deref().or(parts.path.as_deref());
+    let (method, path, is_template) = match (parts.method, logged) {
+        (Some(method), Some(path)) => (method, path, parts.template.is_some()),
+        _ => {
+            let (method, path) = text::request_of(message)?;
+            (method, path, false)
+        }
+    };
+    let path = crate::route::path_of(path);
+    Some(Http { method, path: text::cut(path, MAX_NAME_BYTES).into(), is_template, status: parts.status })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::record;
+
+    fn read(line: &str) -> Line {
+        Line::of(&record("web", 1_000, line, &[("trace_id", "1f")]), &mut Sources::default()).unwrap()
+    }
+
+    #[test]
+    fn lines_tell_of_requests_in_every_shape() {
+        let line = read(
+            r#"{"msg":"request completed","method":"GET","path":"/orders/7?x=1","status":503,"duration_ms":2}"#,
+        );
+        let http = Http { method: "GET", path: "/orders/7".into(), is_template: false, status: Some(503) };
+        assert_eq!((line.http.clone(), line.mark), (Some(http), Mark::Answer));
+        assert_eq!(
+            (line.duration_ns, line.is_error(), &*line.message),
+            (Some(2_000_000), true, "request completed")
+        );
+        assert_eq!(line.began_ns(), 1_000 - 2_000_000);
+
+        let line = read(r#"{"msg":"POST /items received","duration_ms":2}"#);
+        assert_eq!((line.mark, line.began_ns()), (Mark::Start, 1_000));
+        assert_eq!(line.http.unwrap().method, "POST");
+
+        let line = read(
+            "2026-11-21 10:00:00.123 INFO  [http-3] shop.Checkout - placing order 7 correlationId=x\n\tat Main",
+        );
+        assert_eq!(line.logger.as_deref(), Some("shop.Checkout"));
+        assert_eq!(&*line.message, "placing order 7 correlationId=x");
+        assert_eq!(line.rest.as_deref(), Some("\tat Main"));
+
+        let line =
+            read(r#"10.0.0.1 - - [20/Nov/2026:10:00:00 +0000] "GET /cart HTTP/1.1" 200 512 "-" "curl/8""#);
+        assert_eq!(line.mark, Mark::Answer);
+        let line = read(r#"INFO:     127.0.0.1:5000 - "GET /pot HTTP/1.1" 418 I'm a teapot"#);
+        assert_eq!(line.http.unwrap().status, Some(418));
+    }
+
+    #[test]
+    fn calls_to_others_are_no_visits() {
+        for line in [
+            r#"{"msg":"outgoing request","method":"GET","url":"http://cart/items","status":200}"#,
+            r#"{"msg":"called cart","span.kind":"CLIENT","method":"GET","url":"/items","status":200}"#,
+        ] {
+            let line = read(line);
+            assert_eq!((line.mark, line.kind), (Mark::None, Some(Kind::Client)));
+        }
+    }
+
+    #[test]
+    fn nothing_grows_with_the_line() {
+        let long = "x".repeat(1 << 20);
+        let line =
+            read(&format!(r#"{{"operation":"{long}","msg":"{long}","path":"/{long}","method":"GET"}}"#));
+        assert!(line.size() < 20 << 10, "{}", line.size());
+        let line = read(&format!("first\n{long}"));
+        assert!(line.size() < 20 << 10, "{}", line.size());
+    }
+}
