@@ -42,10 +42,18 @@ pub(crate) fn find(reader: &Reader, needle: &str) -> Result<(usize, usize, f64)>
     Ok((lines_found.len(), found.blocks.len(), start.elapsed().as_secs_f64() * 1e3))
 }
 
-/// Counts the lines with `needle` by reading all blocks: number of lines, and the time in milliseconds.
-pub(crate) fn scan(reader: &Reader, needle: &str) -> Result<(usize, f64)> {
+/// What a scan found, and what it read.
+#[derive(Debug)]
+pub(crate) struct Scanned {
+    pub(crate) lines: usize,
+    pub(crate) blocks: usize,
+    pub(crate) milliseconds: f64,
+}
+
+/// Counts the lines with `needle` in the blocks that may fulfil `prune`.
+pub(crate) fn scan(reader: &Reader, needle: &str, prune: &Prune) -> Result<Scanned> {
     let start = Instant::now();
-    let found = candidates(reader, &Prune::Any)?;
+    let found = candidates(reader, prune)?;
     let finder = memmem::Finder::new(needle);
     let next = AtomicUsize::new(0);
     let count_some = || -> Result<usize> {
@@ -65,7 +73,8 @@ pub(crate) fn scan(reader: &Reader, needle: &str) -> Result<(usize, f64)> {
         let threads: Vec<_> = (0..SCAN_THREADS).map(|_| scope.spawn(count_some)).collect();
         threads.into_iter().map(|t| t.join().expect("a scan thread panicked")).collect::<Result<Vec<_>>>()
     })?;
-    Ok((counts.iter().sum(), start.elapsed().as_secs_f64() * 1e3))
+    let milliseconds = start.elapsed().as_secs_f64() * 1e3;
+    Ok(Scanned { lines: counts.iter().sum(), blocks: found.blocks.len(), milliseconds })
 }
 
 /// Every line of `file`, service by service in the file's order, is what the store gives back.
