@@ -140,26 +140,11 @@ fn file_settings(
 
 /// `; did you mean ...` when a known path is a few letters away.
 fn suggestion(path: &str, known: &[String]) -> String {
-    let nearest = known.iter().map(|k| (edit_distance(path, k), k)).min();
+    let nearest = known.iter().map(|k| (strsim::levenshtein(path, k), k)).min();
     match nearest {
         Some((distance, known)) if distance <= 3 => format!("; did you mean `{known}`?"),
         _ => String::new(),
     }
-}
-
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 impl Setting {

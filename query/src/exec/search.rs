@@ -321,7 +321,7 @@ fn similar(name: &str, known: BTreeSet<String>) -> Vec<String> {
         .into_iter()
         .map(|candidate| {
             let contains = candidate.contains(name) || name.contains(&candidate);
-            let distance = edit_distance(name, &candidate);
+            let distance = strsim::levenshtein(name, &candidate);
             (if contains { distance.min(1) } else { distance }, candidate)
         })
         .collect();
@@ -329,20 +329,4 @@ fn similar(name: &str, known: BTreeSet<String>) -> Vec<String> {
     let close = ranked.iter().take_while(|(distance, _)| *distance <= 2).count();
     ranked.truncate(if close > 0 { close.min(MAX_SUGGESTIONS) } else { MAX_SUGGESTIONS });
     ranked.into_iter().map(|(_, name)| name).collect()
-}
-
-/// Letters to insert, delete or replace to turn one name into the other.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
