@@ -29,7 +29,7 @@ impl Site {
     }
 
     /// The newest verdict on `target`, once there are `count` and the newest is settled.
-    fn verdict(&self, target: &str, count: usize, cause: &str) -> Value {
+    pub(crate) fn verdict(&self, target: &str, count: usize, cause: &str) -> Value {
         let mut last = Value::Null;
         let settled = wait_for(LIMIT, || {
             let answer = self.server.get(&format!("/api/v1/why/{target}"));

@@ -16,6 +16,7 @@ mod deaths;
 mod emitter_is_sound;
 mod engine_failures;
 mod exclusion;
+mod lifecycle;
 mod lifetimes;
 mod line_shapes;
 mod log_metrics;
