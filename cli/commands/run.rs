@@ -14,6 +14,7 @@ use collector::docker::{self, DockerHost};
 use collector::exposition::Exposition;
 use collector::log_metrics::LogMetrics;
 use collector::observer::Observer;
+use collector::traces::TraceMetrics;
 use prometheus::Registry;
 use query::http::{AppState, MetricsBody};
 use store::{Reader, Writer};
@@ -104,6 +105,9 @@ async fn live(config: Config, roles: Roles, stop: CancellationToken) -> anyhow::
     let mut sources = Sources::start(&config, roles, &store, &registry, ready_sender)?;
     if store.writer.is_some() {
         sources.count_lines(log_metrics, store.reader.clone());
+    }
+    if let Some(writer) = store.writer.clone().filter(|_| config.traces.enabled) {
+        sources.make_traces(&config, &registry, writer);
     }
     let requests_end = CancellationToken::new();
     let mut serving = JoinSet::new();
@@ -270,6 +274,16 @@ impl Sources {
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             collector::log_metrics::follow(metrics, reader, stop).await;
+            Ok(())
+        });
+    }
+
+    /// Makes traces of what is stored, whichever source it comes from.
+    fn make_traces(&mut self, config: &Config, registry: &Registry, writer: Writer) {
+        let (config, metrics) = (config.traces.clone(), TraceMetrics::new(registry));
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            collector::traces::follow(config, writer, metrics, stop).await;
             Ok(())
         });
     }

@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) store: store::Config,
     /// What is deleted, and when.
     pub(crate) retention: store::RetentionConfig,
+    /// Traces made of log lines.
+    pub(crate) traces: correlation::Config,
     /// Answers to queries.
     pub(crate) query: query::Config,
 }
@@ -53,6 +55,7 @@ impl Default for Config {
             ingest: collector::IngestConfig::default(),
             store: store::Config::default(),
             retention: store::RetentionConfig::default(),
+            traces: correlation::Config::default(),
             query: query::Config::default(),
         }
     }
@@ -150,6 +153,7 @@ impl Config {
             ("ingest", self.ingest.validate()),
             ("store", self.store.validate()),
             ("retention", self.retention.validate()),
+            ("traces", self.traces.validate()),
             ("query", self.query.validate()),
         ];
         sections

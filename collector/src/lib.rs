@@ -18,6 +18,7 @@ pub mod parse;
 pub mod push;
 mod service;
 pub mod stats;
+pub mod traces;
 
 pub use config::{CollectConfig, IngestConfig};
 pub use multiline::{Joined, Joiner, RawLine};

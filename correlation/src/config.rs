@@ -10,6 +10,8 @@ use store::config::{ByteSize, Period};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Whether traces are made of the lines that are stored, and kept with them.
+    pub enabled: bool,
     /// How long a trace must have had no new line to be taken as complete.
     pub idle: Period,
     /// The longest a trace is held open; one that goes on is told in parts, under the same ids.
@@ -35,6 +37,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            enabled: true,
             idle: Period(Duration::from_secs(10)),
             max_age: Period(Duration::from_secs(300)),
             late: Period(Duration::from_secs(120)),

@@ -185,11 +185,15 @@ impl CatalogWriter {
     pub(crate) fn store_traces(
         &mut self,
         traces: &[EncodedTrace],
+        gone: &[([u8; 16], [u8; 8])],
         cursors: &[CursorUpdate],
     ) -> Result<StoredTraces, StoreError> {
         self.change_spans("store spans", |transaction| {
             update_cursors(transaction, cursors)?;
-            spans::store_traces(transaction, traces)
+            // First: a span that moves to another trace may be told of in both lists.
+            let removed = spans::remove(transaction, gone)?;
+            let stored = spans::store_traces(transaction, traces)?;
+            Ok(StoredTraces { removed: stored.removed + removed, ..stored })
         })
     }
 

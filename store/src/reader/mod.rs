@@ -134,6 +134,7 @@ impl Reader {
             windows: Arc::clone(&state.windows),
             head: state.head.iter().cloned().collect(),
             damaged: Arc::clone(&state.damaged),
+            last_commit: state.last_commit,
             inner: Arc::clone(&self.inner),
         })
     }

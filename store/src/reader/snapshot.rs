@@ -169,10 +169,17 @@ pub struct Snapshot {
     pub(super) windows: Arc<Windows>,
     pub(super) head: Vec<Arc<Commit>>,
     pub(super) damaged: Arc<Vec<String>>,
+    pub(super) last_commit: u64,
     pub(super) inner: Arc<Inner>,
 }
 
 impl Snapshot {
+    /// Number of the latest commit whose records are in it.
+    #[must_use]
+    pub const fn last_commit(&self) -> u64 {
+        self.last_commit
+    }
+
     /// Every stream, by id.
     #[must_use]
     pub fn streams(&self) -> &[StreamInfo] {

@@ -19,7 +19,7 @@ mod tests;
 pub(crate) use content::Encoder;
 pub(crate) use read::SpanReader;
 pub(crate) use retention::enforce;
-pub(crate) use write::{EncodedTrace, delete_before, delete_oldest, store_traces, total_bytes};
+pub(crate) use write::{EncodedTrace, delete_before, delete_oldest, remove, store_traces, total_bytes};
 
 use crate::record::TimeRange;
 use crate::writer::CursorUpdate;
@@ -66,6 +66,8 @@ pub struct TraceRows {
 pub struct TraceBatch {
     /// What is to be stored of each.
     pub traces: Vec<TraceRows>,
+    /// Spans to be removed: trace id and span id.
+    pub gone: Vec<([u8; 16], [u8; 8])>,
     /// Positions to be stored in the same transaction.
     pub cursors: Vec<CursorUpdate>,
 }

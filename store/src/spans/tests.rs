@@ -30,7 +30,7 @@ fn span(id: u8, service: &str, operation: &str, start_ns: i64, duration_ns: i64)
 
 fn store(writer: &Writer, trace: u8, spans: Vec<SpanRow>) -> StoredTraces {
     let traces = vec![TraceRows { trace_id: [trace; 16], whole: true, spans }];
-    writer.store_traces_blocking(TraceBatch { traces, cursors: Vec::new() }).unwrap()
+    writer.store_traces_blocking(TraceBatch { traces, ..TraceBatch::default() }).unwrap()
 }
 
 fn found(reader: &Reader, query: &TraceQuery) -> Vec<u8> {
@@ -84,9 +84,14 @@ fn part_of_a_trace_leaves_the_rest_of_it() {
     let writer = open(dir.path());
     store(&writer, 1, vec![span(1, "a", "x", 0, 1), span(2, "a", "x", 1, 1)]);
     let part = TraceRows { trace_id: [1; 16], whole: false, spans: vec![span(3, "a", "x", 2, 1)] };
-    let done = writer.store_traces_blocking(TraceBatch { traces: vec![part], cursors: Vec::new() }).unwrap();
+    let done =
+        writer.store_traces_blocking(TraceBatch { traces: vec![part], ..TraceBatch::default() }).unwrap();
     assert_eq!(done, StoredTraces { written: 1, ..StoredTraces::default() });
     assert_eq!(writer.reader().spans_of([1; 16]).unwrap().len(), 3);
+    let gone = vec![([1; 16], [2; 8]), ([1; 16], [9; 8])];
+    let done = writer.store_traces_blocking(TraceBatch { gone, ..TraceBatch::default() }).unwrap();
+    assert_eq!(done, StoredTraces { removed: 1, ..StoredTraces::default() });
+    assert_eq!(writer.reader().spans_of([1; 16]).unwrap().len(), 2);
 }
 
 #[test]
@@ -98,12 +103,13 @@ fn the_position_is_stored_with_the_traces_or_not_at_all() {
         position: Some(at.to_vec()),
         covered_ns: None,
     };
-    let batch = TraceBatch { traces: Vec::new(), cursors: vec![cursor(b"1")] };
+    let batch = TraceBatch { cursors: vec![cursor(b"1")], ..TraceBatch::default() };
     writer.store_traces_blocking(batch).unwrap();
     let huge = SpanRow { body: vec![0; MAX_SPAN_BYTES], ..span(1, "a", "x", 0, 1) };
     let traces = vec![TraceRows { trace_id: [1; 16], whole: true, spans: vec![huge] }];
-    let refused =
-        writer.store_traces_blocking(TraceBatch { traces, cursors: vec![cursor(b"2")] }).unwrap_err();
+    let refused = writer
+        .store_traces_blocking(TraceBatch { traces, cursors: vec![cursor(b"2")], ..TraceBatch::default() })
+        .unwrap_err();
     assert!(refused.to_string().contains("above the limit"), "{refused}");
     assert_eq!(writer.cursor("traces").unwrap(), Some(b"1".to_vec()));
     assert_eq!(writer.reader().coverage().unwrap(), [], "it is no source of records");

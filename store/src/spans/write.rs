@@ -63,6 +63,21 @@ pub(crate) fn store_traces(
     Ok(done)
 }
 
+/// Removes spans by trace id and span id; what is not there is passed over. Returns how many it were.
+pub(crate) fn remove(transaction: &Transaction<'_>, gone: &[([u8; 16], [u8; 8])]) -> rusqlite::Result<u64> {
+    let mut seqs: Vec<u64> = Vec::new();
+    for (trace_id, span_id) in gone {
+        let seq: Option<u64> = transaction
+            .prepare_cached("SELECT seq FROM spans WHERE trace_id = ?1 AND span_id = ?2")?
+            .query_row(params![trace_id, span_id], |row| row.get(0))
+            .optional()?;
+        seqs.extend(seq);
+    }
+    seqs.sort_unstable();
+    seqs.dedup();
+    delete_all(transaction, &seqs)
+}
+
 /// Sequence number and checksum of each stored span of a trace, by span id.
 fn stored_spans(
     transaction: &Transaction<'_>,

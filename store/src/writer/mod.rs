@@ -188,7 +188,8 @@ impl Writer {
         for trace in batch.traces {
             traces.push(EncodedTrace::new(trace, &mut encoder)?);
         }
-        self.inner.committer(move |committer| committer.catalog.store_traces(&traces, &batch.cursors))
+        self.inner
+            .committer(move |committer| committer.catalog.store_traces(&traces, &batch.gone, &batch.cursors))
     }
 
     /// For files and other sources that can be read again: stores records in bulk at half the cost, durable
