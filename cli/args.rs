@@ -66,6 +66,12 @@ pub(crate) enum Command {
     Why(WhyArgs),
     /// Store the lines of a file or of standard input
     Ingest(IngestArgs),
+    /// Copy everything stored to a folder or a tar stream, while another process goes on collecting
+    Backup(BackupArgs),
+    /// Bring a backup back
+    Restore(RestoreArgs),
+    /// Read everything that is stored, or a backup, and name what is damaged
+    Verify(VerifyArgs),
     /// List stream labels, or the values of one
     Labels(LabelsArgs),
     /// Show what is stored and how large it is
@@ -255,6 +261,41 @@ pub(crate) struct IngestArgs {
     /// Push to this server instead of writing the folder directly
     #[arg(long, value_name = "URL", env = "BINNACLE_URL", conflicts_with = "data")]
     pub(crate) url: Option<String>,
+}
+
+/// `backup`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A folder that holds an earlier backup gets only what is new. Exit codes: 0 done, 2 error, or the
+data folder is damaged; then everything else of it is backed up."
+)]
+pub(crate) struct BackupArgs {
+    /// Folder, or - for a tar archive on standard output
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: PathBuf,
+}
+
+/// `restore`
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// Folder or tar archive of a backup, - for an archive on standard input
+    #[arg(value_name = "BACKUP")]
+    pub(crate) backup: PathBuf,
+    /// Replace what is in the data folder
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Restore what can be read of a damaged backup
+    #[arg(long)]
+    pub(crate) accept_damage: bool,
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 nothing is damaged, 2 error or damage.")]
+pub(crate) struct VerifyArgs {
+    /// Folder of a backup [default: the data folder]
+    #[arg(value_name = "BACKUP")]
+    pub(crate) backup: Option<PathBuf>,
 }
 
 /// `labels`

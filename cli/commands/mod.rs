@@ -1,5 +1,6 @@
 //! One file for each command.
 
+mod backup;
 mod check_config;
 mod client;
 mod completions;
@@ -7,12 +8,14 @@ mod explain;
 mod ingest;
 mod labels;
 mod question;
+mod restore;
 mod run;
 mod search;
 mod series;
 mod stats;
 mod tail;
 mod trace;
+mod verify;
 mod why;
 
 use std::collections::BTreeMap;
@@ -41,6 +44,9 @@ pub(crate) fn execute(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Labels(args) => labels::execute(&args, &common),
         Command::Stats(args) => stats::execute(&args, &common),
         Command::Ingest(args) => ingest::execute(&args, &common),
+        Command::Backup(args) => backup::execute(&args, &common),
+        Command::Restore(args) => restore::execute(&args, &common),
+        Command::Verify(args) => verify::execute(&args, &common),
         Command::CheckConfig => check_config::execute(&common),
         Command::Completions(args) => Ok(completions::execute(&args)),
     }

@@ -27,6 +27,15 @@ pub enum StoreError {
         /// Data folder.
         dir: String,
     },
+    /// A restore has not ended.
+    #[error(
+        "a restore into `{dir}` was interrupted: do it again with `binnacle restore --force`, or delete the folder \
+         `restoring` in it to go on without"
+    )]
+    Restoring {
+        /// Data folder.
+        dir: String,
+    },
     /// Written by a newer version.
     #[error(
         "`{dir}` has store format {found}, this binnacle reads up to {known}: upgrade binnacle, or give another \

@@ -5,6 +5,7 @@
 //!
 //! This crate alone knows tantivy and rusqlite. It does not know query languages, HTTP or Docker.
 
+pub mod backup;
 pub mod block;
 mod catalog;
 pub mod config;
@@ -36,6 +37,7 @@ pub mod spans;
 mod state;
 mod terms;
 pub mod token;
+pub mod verify;
 pub mod writer;
 
 pub use block::{Block, Lines, Pairs};

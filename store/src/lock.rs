@@ -9,7 +9,8 @@ use std::path::Path;
 
 use crate::error::StoreError;
 
-const FILE: &str = "writer.lock";
+/// Name of the file within the folder.
+pub(crate) const FILE: &str = "writer.lock";
 /// More than a command line that helps anyone; the file may have been replaced by anything.
 const MAX_HOLDER_BYTES: u64 = 1024;
 
@@ -43,6 +44,12 @@ impl FolderLock {
             .map_err(|e| StoreError::io("write", &path, e))?;
         Ok(Self { _file: file })
     }
+}
+
+/// Whether some process holds the lock of `dir` now.
+pub(crate) fn is_held(dir: &Path) -> bool {
+    let file = File::open(dir.join(FILE));
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 fn myself() -> String {

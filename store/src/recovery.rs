@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::Config;
+use crate::backup::STAGING_DIR;
 use crate::catalog::{BatchRow, CatalogWriter, PartRow, WindowRow};
 use crate::error::StoreError;
 use crate::head::Commit;
@@ -44,6 +45,10 @@ pub(crate) fn open(
     budget: &Budget,
     metrics: &Metrics,
 ) -> Result<Recovered, StoreError> {
+    if dir.join(STAGING_DIR).exists() {
+        // A new catalog would take what is restored so far for remains.
+        return Err(StoreError::Restoring { dir: dir.display().to_string() });
+    }
     let window_ns = i64::try_from(config.window.0.as_nanos()).unwrap_or(i64::MAX);
     let mut catalog = CatalogWriter::open(dir, window_ns)?;
     let found_window_ns = catalog.window_ns()?;

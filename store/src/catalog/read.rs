@@ -24,19 +24,28 @@ pub(crate) struct CatalogReader {
 impl CatalogReader {
     /// Opens the catalog of `dir` for reading.
     pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
-        let path = file_of(dir);
-        let fail = Failure { path: path.as_path().into() };
+        Self::open_file(dir, &file_of(dir))
+    }
+
+    /// Opens what [`CatalogReader::copy_to`] has made.
+    pub(crate) fn open_copy(path: &Path) -> Result<Self, StoreError> {
+        Self::open_file(path, path)
+    }
+
+    /// Opens `path`; errors name it as the store in `dir`.
+    fn open_file(dir: &Path, path: &Path) -> Result<Self, StoreError> {
+        let fail = Failure { path: path.into() };
         let no_store = || StoreError::NoStore { dir: dir.display().to_string() };
-        if !path.try_exists().map_err(|e| StoreError::io("open", &path, e))? {
+        if !path.try_exists().map_err(|e| StoreError::io("open", path, e))? {
             return Err(no_store());
         }
-        let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(fail.of("open"))?;
+        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(fail.of("open"))?;
         let version = user_version(&connection).map_err(fail.of("open"))?;
         if version == 0 {
             // The writer has made the file and not yet the tables.
             return Err(no_store());
         }
-        check_format(&connection, dir, &fail)?;
+        check_format(&connection, path, dir, &fail)?;
         Ok(Self { connection, fail })
     }
 
@@ -62,6 +71,24 @@ impl CatalogReader {
         let result = read(&View { connection: &transaction }).map_err(&fail)?;
         transaction.commit().map_err(&fail)?;
         Ok(result)
+    }
+
+    /// Writes all that is committed now to the new file `path`, without free pages, and syncs it. The writer
+    /// goes on meanwhile.
+    pub(crate) fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        let name = path.to_string_lossy();
+        self.connection.execute("VACUUM INTO ?1", [&name]).map_err(self.fail.of("make a copy"))?;
+        std::fs::File::open(path)
+            .and_then(|file| file.sync_all())
+            .map_err(|e| StoreError::io("sync", path, e))
+    }
+
+    /// The number that tells this data folder from others; `None` when an early version made it.
+    pub(crate) fn store_id(&self) -> Result<Option<u64>, StoreError> {
+        self.connection
+            .query_row("SELECT value FROM settings WHERE name = 'store_id'", [], |row| row.get(0))
+            .optional()
+            .map_err(self.fail.of("read the settings"))
     }
 
     /// The position of `source`.
@@ -174,6 +201,34 @@ impl View<'_> {
         Ok(last.unwrap_or(0))
     }
 
+    /// The highest number ever given to a part.
+    pub(crate) fn last_part(&self) -> rusqlite::Result<u64> {
+        let last: Option<u64> = self.connection.query_row(
+            "SELECT max(seq) FROM sqlite_sequence WHERE name = 'parts'",
+            [],
+            |row| row.get(0),
+        )?;
+        Ok(last.unwrap_or(0))
+    }
+
+    /// Number of rows in `table`.
+    pub(crate) fn count(&self, table: &'static str) -> rusqlite::Result<u64> {
+        self.connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))
+    }
+
+    /// What SQLite finds wrong with the structure of the file, in its words.
+    pub(crate) fn integrity(&self) -> rusqlite::Result<Vec<String>> {
+        let mut statement = self.connection.prepare("PRAGMA integrity_check(100)")?;
+        let mut found: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        found.retain(|what| what != "ok");
+        let mut statement = self.connection.prepare("PRAGMA foreign_key_check")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            found.push(format!("a row of `{}` belongs to nothing", row.get::<_, String>(0)?));
+        }
+        Ok(found)
+    }
+
     /// Hands batches with a higher number than `after` to `each`, oldest first.
     pub(crate) fn each_batch_after(&self, after: u64, each: impl FnMut(BatchRow)) -> rusqlite::Result<()> {
         each_batch_after(self.connection, after, each)
@@ -185,11 +240,16 @@ fn user_version(connection: &Connection) -> rusqlite::Result<i64> {
 }
 
 /// The format of the tables, when this version knows it.
-pub(super) fn check_format(connection: &Connection, dir: &Path, fail: &Failure) -> Result<i64, StoreError> {
+pub(super) fn check_format(
+    connection: &Connection,
+    path: &Path,
+    dir: &Path,
+    fail: &Failure,
+) -> Result<i64, StoreError> {
     let application: i64 =
         connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(fail.of("open"))?;
     if application != schema::APPLICATION_ID {
-        let what = format!("`{}` is not a catalog of binnacle", file_of(dir).display());
+        let what = format!("`{}` is not a catalog of binnacle", path.display());
         return Err(StoreError::Damaged { what });
     }
     let found = user_version(connection).map_err(fail.of("open"))?;

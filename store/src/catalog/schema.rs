@@ -137,7 +137,10 @@ pub(super) fn create(connection: &mut Connection, window_ns: i64) -> rusqlite::R
     let transaction = connection.transaction()?;
     transaction.execute_batch(TABLES)?;
     transaction.execute_batch(SPAN_TABLES)?;
-    transaction.execute("INSERT INTO settings VALUES ('window_ns', ?1), ('generation', 0)", [window_ns])?;
+    transaction.execute(
+        "INSERT INTO settings VALUES ('window_ns', ?1), ('generation', 0), ('store_id', random() & ?2)",
+        [window_ns, i64::MAX],
+    )?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()

@@ -81,7 +81,8 @@ impl CatalogWriter {
         let tables: i64 = connection
             .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
             .map_err(fail.of("open"))?;
-        let format = if tables > 0 { Some(read::check_format(&connection, dir, &fail)?) } else { None };
+        let format =
+            if tables > 0 { Some(read::check_format(&connection, &path, dir, &fail)?) } else { None };
         configure(&connection, tables == 0).map_err(fail.of("set up"))?;
         match format {
             Some(found) => schema::upgrade(&mut connection, found).map_err(fail.of("upgrade the tables"))?,

@@ -61,6 +61,19 @@ impl WordIndex {
         Self::of(&index)
     }
 
+    /// Opens the index in folder `dir` with every checksum, and reads every word and its blocks.
+    pub(crate) fn verify(dir: &Path) -> Result<(), TantivyError> {
+        let index = Self::open(dir)?;
+        for segment in index.searcher.segment_readers() {
+            let words = segment.inverted_index(index.word)?;
+            let mut stream = words.terms().stream()?;
+            while stream.advance() {
+                words.read_postings_from_terminfo(stream.value(), IndexRecordOption::Basic)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn of(index: &Index) -> Result<Self, TantivyError> {
         // A flipped bit in a posting list would hide lines; nothing else in tantivy looks for one.
         let damaged = index.validate_checksum()?;

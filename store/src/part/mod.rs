@@ -16,6 +16,7 @@ mod footer;
 mod salvage;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod write;
 
 use std::path::Path;
@@ -26,6 +27,7 @@ pub(crate) use filters::FilterCache;
 use footer::{Footer, PREAMBLE_LEN, Preamble, TRAILER_LEN, Trailer};
 pub(crate) use write::{AddError, PartWriter, WrittenPart};
 
+use crate::TimeRange;
 use crate::block::{
     self, Block, BlockError, BlockMeta, FORMAT, Header, HeaderError, Input, Malformed, Stored,
 };
@@ -61,6 +63,7 @@ struct Place {
 pub(crate) struct Part {
     file: Arc<PartFile>,
     id: PartId,
+    window: TimeRange,
     blocks: Vec<BlockMeta>,
     places: Vec<Place>,
     pieces: Vec<filters::Piece>,
@@ -103,7 +106,7 @@ impl Part {
         };
         let Footer { blocks, places } = footer;
         let pieces = filters::pieces(&places);
-        Ok(Self { file, id: preamble.id, blocks, places, pieces, salvaged })
+        Ok(Self { file, id: preamble.id, window: preamble.window, blocks, places, pieces, salvaged })
     }
 
     fn read_footer(file: &Arc<PartFile>) -> Result<Footer, BlockError> {
@@ -120,6 +123,11 @@ impl Part {
 
     pub(crate) const fn id(&self) -> PartId {
         self.id
+    }
+
+    /// The window its records belong to.
+    pub(crate) const fn window(&self) -> TimeRange {
+        self.window
     }
 
     pub(crate) fn path(&self) -> &Path {
