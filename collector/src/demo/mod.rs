@@ -10,6 +10,8 @@ mod shop;
 #[cfg(test)]
 mod tests;
 mod traffic;
+#[cfg(test)]
+mod trees;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
