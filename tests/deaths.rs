@@ -125,6 +125,8 @@ fn a_restart_loop_is_seen_as_one(version: Version) {
     let verdict = site.verdict("loop", 4, "crash");
     assert_eq!(verdict["pattern"]["restart_loop"], true, "{verdict:#}");
     assert_eq!(verdict["exit_code"], 3);
+    let lines = verdict["last_lines"].as_array().map(Vec::len);
+    assert_eq!(lines, Some(1), "the rounds before are not this death's: {verdict:#}");
 }
 
 fn events_are_no_lines_of_a_container(version: Version) {

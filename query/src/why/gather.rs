@@ -32,6 +32,8 @@ const AROUND_NS: i64 = 700 * SECOND_NS;
 /// Lines are looked for this long before the death, and a little after it: its last words may be late.
 const LINES_BEFORE_NS: i64 = 600 * SECOND_NS;
 const LINES_AFTER_NS: i64 = 2 * SECOND_NS;
+/// Docker tells of a start up to so long after the program may have written its first lines.
+const START_TOLD_LATE_NS: i64 = 20_000_000;
 /// Others that fail in these seconds may have failed of it, or of the same.
 const NEIGHBOURS_BEFORE_NS: i64 = 5 * SECOND_NS;
 const NEIGHBOURS_AFTER_NS: i64 = 10 * SECOND_NS;
@@ -216,8 +218,9 @@ impl Desk<'_> {
     fn verdict(&self, death: &Timed, past: &[Past]) -> Result<Verdict, ExecError> {
         let (own, others) = self.events_of(death);
         let opinion = judge::judge(&Case { death, own: &own, others: &others });
-        let next_start = own.iter().find(|e| e.event.action == Action::Start && e.at_ns > death.at_ns);
-        let lines = self.lines(death, next_start.map(|start| start.at_ns))?;
+        let mut starts = own.iter().filter(|e| e.event.action == Action::Start).map(|e| e.at_ns);
+        let start_ns = starts.clone().rfind(|at_ns| *at_ns < death.at_ns);
+        let lines = self.lines(death, start_ns, starts.find(|at_ns| *at_ns > death.at_ns))?;
         let index = past.iter().rposition(|p| p.at_ns == death.at_ns);
         let details = death.event.death.as_ref();
         let is_error = |hit: &&Hit| {
@@ -247,19 +250,25 @@ impl Desk<'_> {
     }
 
     /// Lines of the run that ended, by time.
-    fn lines(&self, death: &Timed, next_start_ns: Option<i64>) -> Result<Vec<Hit>, ExecError> {
+    fn lines(
+        &self,
+        death: &Timed,
+        start_ns: Option<i64>,
+        next_start_ns: Option<i64>,
+    ) -> Result<Vec<Hit>, ExecError> {
         let id = death.event.container_id.as_str();
         let filter = Filter::And(vec![
             Filter::Not(Box::new(field("stream", ValueTest::equals(lifecycle::STREAM)))),
             field("container", ValueTest::equals(&death.event.container)),
             field("container_id", ValueTest::equals(id)),
         ]);
-        let end_ns = death.at_ns.saturating_add(LINES_AFTER_NS);
-        // Docker tells of a start some milliseconds after the program may have written its first lines.
-        let end_ns =
-            next_start_ns.map_or(end_ns, |start| end_ns.min(start - 20_000_000).max(death.at_ns + 1));
-        let range = TimeRange { start_ns: death.at_ns.saturating_sub(LINES_BEFORE_NS), end_ns };
-        search(self.reader, filter, range, MAX_LINES, self.context)
+        let mut start_ns = start_ns.map_or(i64::MIN, |start| start - START_TOLD_LATE_NS);
+        start_ns = start_ns.max(death.at_ns.saturating_sub(LINES_BEFORE_NS));
+        let mut end_ns = death.at_ns.saturating_add(LINES_AFTER_NS);
+        if let Some(next) = next_start_ns {
+            end_ns = end_ns.min(next - START_TOLD_LATE_NS).max(death.at_ns + 1);
+        }
+        search(self.reader, filter, TimeRange { start_ns, end_ns }, MAX_LINES, self.context)
     }
 
     /// Others that ended badly, became unhealthy or wrote errors in the same seconds.
