@@ -14,6 +14,7 @@ mod key;
 mod line;
 mod names;
 mod open;
+pub mod otlp;
 mod parent;
 pub mod request;
 pub mod route;
