@@ -23,4 +23,5 @@ mod log_metrics;
 mod main_job;
 mod metrics_page;
 mod processes;
+mod push;
 mod rotation;

@@ -45,26 +45,29 @@ pub(super) async fn read(body: Body, limit: ByteSize) -> Result<Bytes, PushError
     })
 }
 
-/// The body as meant, at most `limit`. `snappy` says that what is not encoded otherwise is a snappy block.
+/// The body as meant, at most `limit` at each step. `snappy` says that it is a snappy block inside, as Loki's
+/// protobuf always is: with `gzip` around it, it is unpacked twice.
 pub(super) fn decompress(
     body: Bytes,
     encoding: Encoding,
     snappy: bool,
     limit: ByteSize,
 ) -> Result<Bytes, PushError> {
-    match encoding {
-        // Loki's protobuf is snappy whether the header says so or not.
-        Encoding::Snappy => unsnap(&body, limit),
-        Encoding::Identity if snappy => unsnap(&body, limit),
-        Encoding::Identity if body.len() as u64 > limit.0 => Err(PushError::DecodedTooLarge { limit }),
-        Encoding::Identity => Ok(body),
-        Encoding::Gzip => inflate(flate2::read::MultiGzDecoder::new(&body[..]), "gzip", limit),
+    let body = match encoding {
+        Encoding::Snappy if snappy => body,
+        Encoding::Snappy => unsnap(&body, limit)?,
+        Encoding::Identity if body.len() as u64 > limit.0 => {
+            return Err(PushError::DecodedTooLarge { limit });
+        }
+        Encoding::Identity => body,
+        Encoding::Gzip => inflate(flate2::read::MultiGzDecoder::new(&body[..]), "gzip", limit)?,
         // "deflate" means zlib's format; some senders leave its header out.
         Encoding::Deflate if body.first().is_some_and(|b| b & 0x0f == 8) => {
-            inflate(flate2::read::ZlibDecoder::new(&body[..]), "deflate", limit)
+            inflate(flate2::read::ZlibDecoder::new(&body[..]), "deflate", limit)?
         }
-        Encoding::Deflate => inflate(flate2::read::DeflateDecoder::new(&body[..]), "deflate", limit),
-    }
+        Encoding::Deflate => inflate(flate2::read::DeflateDecoder::new(&body[..]), "deflate", limit)?,
+    };
+    if snappy { unsnap(&body, limit) } else { Ok(body) }
 }
 
 fn inflate(reader: impl Read, name: &str, limit: ByteSize) -> Result<Bytes, PushError> {

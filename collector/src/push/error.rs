@@ -21,7 +21,7 @@ pub(super) enum PushError {
     Bad(String),
     #[error("error at least one valid stream is required for ingestion")]
     Empty,
-    #[error("content encoding `{0}` is not supported; send gzip, deflate, snappy or none")]
+    #[error("Content-Encoding \"{0}\" not supported; send gzip, deflate, snappy or none")]
     ContentEncoding(String),
     #[error("content type `{0}` is not supported; send application/json or application/x-protobuf")]
     MediaType(String),

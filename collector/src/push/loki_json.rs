@@ -173,12 +173,7 @@ impl<'de> Visitor<'de> for OneEntry<'_> {
                 time.0.chars().take(64).collect::<String>()
             ))
         })?;
-        let line: Text<'_> = seq.next_element()?.ok_or_else(|| de::Error::invalid_length(1, &self))?;
-        let line = match line.0 {
-            // Without escapes the line is a part of the body.
-            Cow::Borrowed(text) => self.0.slice_ref(text.as_bytes()),
-            Cow::Owned(text) => Bytes::from(text),
-        };
+        let line = seq.next_element_seed(Line(self.0))?.ok_or_else(|| de::Error::invalid_length(1, &self))?;
         let metadata = seq.next_element::<Pairs>()?.unwrap_or_default().0;
         if seq.next_element::<IgnoredAny>()?.is_some() {
             return Err(de::Error::invalid_length(4, &self));
@@ -190,6 +185,41 @@ impl<'de> Visitor<'de> for OneEntry<'_> {
 /// A string, borrowed from the body where it has no escapes.
 #[derive(serde::Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// A string as a line. Without escapes it is a part of the body. Half of a surrogate pair, which JSON can write
+/// and text cannot hold (Python's clients send such for bytes that are no text), becomes U+FFFD.
+struct Line<'b>(&'b Bytes);
+
+impl<'de> DeserializeSeed<'de> for Line<'_> {
+    type Value = Bytes;
+
+    fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<Bytes, D::Error> {
+        deserializer.deserialize_bytes(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Line<'_> {
+    type Value = Bytes;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_bytes<E: de::Error>(self, line: &'de [u8]) -> Result<Bytes, E> {
+        Ok(self.0.slice_ref(line))
+    }
+
+    fn visit_bytes<E: de::Error>(self, line: &[u8]) -> Result<Bytes, E> {
+        let mut line = line.to_vec();
+        // A surrogate takes three bytes, as U+FFFD does.
+        for at in 0..line.len().saturating_sub(2) {
+            if line[at] == 0xed && line[at + 1] >= 0xa0 {
+                line[at..at + 3].copy_from_slice("\u{fffd}".as_bytes());
+            }
+        }
+        Ok(line.into())
+    }
+}
 
 /// An object of strings, with names that stand twice.
 #[derive(Default)]

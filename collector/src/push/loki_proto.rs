@@ -34,8 +34,10 @@ fn decode_stream(body: &Bytes, stream: &[u8], request: &mut Request<'_>) -> Resu
             labels = text(bytes, "the labels of a stream")?;
         }
     }
-    let labels =
-        selector::parse(labels).map_err(|e| PushError::Bad(format!("couldn't parse labels: {e}")))?;
+    let labels = selector::parse(labels).map_err(|e| {
+        let shown: String = labels.chars().take(256).collect();
+        PushError::Bad(format!("error parsing labels '{shown}' with error: {e}"))
+    })?;
     request.start_stream(labels)?;
     let mut message = fields(stream);
     while let Some((number, value)) = message.next()? {

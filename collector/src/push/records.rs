@@ -1,9 +1,11 @@
 //! What a request brings, checked against the limits line by line as it is decoded, and made into records.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use store::{Labels, Level, Origin, Pair, Record};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::error::PushError;
 use crate::config::IngestConfig;
@@ -49,15 +51,16 @@ pub(super) struct Request<'a> {
     now_ns: i64,
     /// Whether a line brought no time and got [`Request::now_ns`].
     used_now: bool,
-    /// Whether a line that a stream repeats at the same time is kept once.
-    keep_once: bool,
+    /// [`Entry::identity`] of the lines so far, where a line that a stream repeats at the same time is kept once.
+    /// As many as [`PushConfig::max_entries`](crate::config::PushConfig) at most.
+    seen: Option<HashSet<u128>>,
 }
 
 struct Stream {
     labels: Arc<Labels>,
     level: Option<Level>,
-    /// Where the records of this stream at the time of its last one begin.
-    same_time_from: usize,
+    /// The labels as clients know them, for messages and to tell streams apart.
+    name: String,
 }
 
 // === impl Builder ===
@@ -82,8 +85,29 @@ impl Builder {
             records: Vec::new(),
             now_ns,
             used_now: false,
-            keep_once,
+            seen: keep_once.then(HashSet::new),
         }
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// What of a line of `stream` makes it the same line when it comes again, as 128 bits that nothing else has.
+    fn identity(&self, stream: &str) -> u128 {
+        let mut hasher = Xxh3::new();
+        let mut part = |bytes: &[u8]| {
+            hasher.update(&bytes.len().to_le_bytes());
+            hasher.update(bytes);
+        };
+        part(stream.as_bytes());
+        part(&self.timestamp_ns.to_le_bytes());
+        part(&self.line);
+        for (name, value) in &self.metadata {
+            part(name.as_bytes());
+            part(value.as_bytes());
+        }
+        hasher.digest128()
     }
 }
 
@@ -99,21 +123,22 @@ impl Request<'_> {
         }
         if labels.len() > limits.max_labels {
             return Err(bad(format!(
-                "a stream has {} labels, more than {} (setting ingest.push.max_labels)",
+                "entry for stream '{}' has {} label names; limit {} (setting ingest.push.max_labels)",
+                written(&labels),
                 labels.len(),
                 limits.max_labels
             )));
         }
         for (i, (name, value)) in labels.iter().enumerate() {
-            self.check_label(name, value)?;
+            self.check_label(&labels, name, value)?;
             if labels[..i].iter().any(|(earlier, _)| earlier == name) {
-                return Err(bad(format!("the label `{name}` stands twice in a stream")));
+                return Err(bad(format!("stream '{}' has duplicate label name: '{name}'", written(&labels))));
             }
         }
         service::discover(&self.builder.config, &mut labels);
         let level = labels.iter().find_map(|(name, value)| self.builder.enricher.level_of(name, value));
         let labels = Arc::new(Labels::new(labels));
-        self.stream = Some(Stream { labels, level, same_time_from: self.records.len() });
+        self.stream = Some(Stream { name: labels.to_string(), labels, level });
         self.streams += 1;
         Ok(())
     }
@@ -125,21 +150,15 @@ impl Request<'_> {
         if self.entries > limits.max_entries {
             return Err(PushError::TooManyEntries(limits.max_entries));
         }
-        self.check_time(entry.timestamp_ns)?;
-        self.check_metadata(&entry.metadata)?;
-        let record = self.record(entry)?;
-        let Some(stream) = &mut self.stream else { return Err(bad("a line without a stream")) };
+        let Some(stream) = &self.stream else { return Err(bad("a line without a stream")) };
+        self.check_time(stream, entry.timestamp_ns)?;
+        self.check_metadata(stream, &entry.metadata)?;
         // A sender that repeats a line at the same time means the same line: Loki, too, keeps it once.
-        let same_time = &self.records[stream.same_time_from..];
-        if same_time.first().is_some_and(|first| first.timestamp_ns == record.timestamp_ns) {
-            let mut earlier = same_time.iter().rev().take(MAX_COMPARED);
-            if self.keep_once && earlier.any(|earlier| *earlier == record) {
-                return Ok(());
-            }
-        } else {
-            stream.same_time_from = self.records.len();
+        let identity = entry.identity(&stream.name);
+        if self.seen.as_mut().is_some_and(|seen| !seen.insert(identity)) {
+            return Ok(());
         }
-        self.records.push(record);
+        self.records.push(self.record(stream, entry));
         Ok(())
     }
 
@@ -170,8 +189,7 @@ impl Request<'_> {
         self.now_ns
     }
 
-    fn record(&self, entry: Entry) -> Result<Record, PushError> {
-        let Some(stream) = &self.stream else { return Err(bad("a line without a stream")) };
+    fn record(&self, stream: &Stream, entry: Entry) -> Record {
         let enricher = &self.builder.enricher;
         let mut stated = None;
         let mut pairs = Vec::with_capacity(entry.metadata.len());
@@ -189,7 +207,7 @@ impl Request<'_> {
         let options =
             ParseOptions { level: stated.or(stream.level).or(entry.level), ..ParseOptions::default() };
         let line = self.cut(entry.timestamp_ns, entry.line);
-        Ok(enricher.record(line, &stream.labels, &pairs, options))
+        enricher.record(line, &stream.labels, &pairs, options)
     }
 
     fn cut(&self, timestamp_ns: i64, line: Bytes) -> RawLine {
@@ -200,35 +218,42 @@ impl Request<'_> {
         RawLine { timestamp_ns, truncated_from: Some(line.len() as u64), line: line.slice(..most) }
     }
 
-    fn check_label(&self, name: &str, value: &str) -> Result<(), PushError> {
+    fn check_label(&self, labels: &[(String, String)], name: &str, value: &str) -> Result<(), PushError> {
         let limits = &self.builder.config.push;
         let first = name.bytes().next().unwrap_or(b'0');
         if first.is_ascii_digit()
             || !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':'))
         {
-            return Err(bad(format!("`{}` is no name of a label", shortened(name))));
+            return Err(bad(format!(
+                "error parsing labels '{}' with error: `{}` is no name of a label",
+                written(labels),
+                shortened(name)
+            )));
         }
         if name.len() > limits.max_label_name_bytes {
             return Err(bad(format!(
-                "the name of the label `{}` is longer than {} bytes (setting ingest.push.max_label_name_bytes)",
-                shortened(name),
-                limits.max_label_name_bytes
+                "stream '{}' has label name too long: '{}' (setting ingest.push.max_label_name_bytes)",
+                written(labels),
+                shortened(name)
             )));
         }
         if value.len() > limits.max_label_value_bytes {
             return Err(bad(format!(
-                "the value of the label `{name}` is longer than {} bytes (setting ingest.push.max_label_value_bytes)",
-                limits.max_label_value_bytes
+                "stream '{}' has label value too long: '{}' (setting ingest.push.max_label_value_bytes)",
+                written(labels),
+                shortened(value)
             )));
         }
         Ok(())
     }
 
-    fn check_metadata(&self, metadata: &[(String, String)]) -> Result<(), PushError> {
+    fn check_metadata(&self, stream: &Stream, metadata: &[(String, String)]) -> Result<(), PushError> {
         let limits = &self.builder.config.push;
+        let stream = shortened(&stream.name);
         if metadata.len() > limits.max_metadata_pairs {
             return Err(bad(format!(
-                "a line has {} pairs of structured metadata, more than {} (setting ingest.push.max_metadata_pairs)",
+                "stream '{stream}' has too many structured metadata labels: '{}', limit: '{}' \
+                 (setting ingest.push.max_metadata_pairs)",
                 metadata.len(),
                 limits.max_metadata_pairs
             )));
@@ -236,8 +261,9 @@ impl Request<'_> {
         let bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
         if bytes as u64 > limits.max_metadata_bytes.0 {
             return Err(bad(format!(
-                "a line has structured metadata of {bytes} bytes, more than {} (setting ingest.push.max_metadata_bytes)",
-                limits.max_metadata_bytes
+                "stream '{stream}' has structured metadata too large: '{bytes}' bytes, limit: '{}' bytes \
+                 (setting ingest.push.max_metadata_bytes)",
+                limits.max_metadata_bytes.0
             )));
         }
         let twice = metadata.iter().enumerate().find(|(i, (name, _))| {
@@ -245,43 +271,57 @@ impl Request<'_> {
         });
         match twice {
             Some((_, (name, _))) => Err(bad(format!(
-                "the name `{}` of structured metadata is empty or stands twice",
+                "stream '{stream}': the name `{}` of structured metadata is empty or stands twice",
                 shortened(name)
             ))),
             None => Ok(()),
         }
     }
 
-    fn check_time(&self, timestamp_ns: i64) -> Result<(), PushError> {
+    fn check_time(&self, stream: &Stream, timestamp_ns: i64) -> Result<(), PushError> {
         let limits = &self.builder.config.push;
-        let age = i128::from(self.now_ns) - i128::from(timestamp_ns);
-        let ns = |period: store::config::Period| i128::try_from(period.0.as_nanos()).unwrap_or(i128::MAX);
-        if let Some(most) = limits.max_age
-            && age > ns(most)
+        let ns = |period: store::config::Period| i64::try_from(period.0.as_nanos()).unwrap_or(i64::MAX);
+        let oldest = limits.max_age.map(|most| self.now_ns.saturating_sub(ns(most)));
+        if let Some(oldest) = oldest
+            && timestamp_ns < oldest
         {
             return Err(bad(format!(
-                "a line of time `{timestamp_ns}` is older than {most} (setting ingest.push.max_age)"
+                "entry for stream '{}' has timestamp too old: {}, oldest acceptable timestamp is: {} \
+                 (setting ingest.push.max_age)",
+                shortened(&stream.name),
+                moment(timestamp_ns),
+                moment(oldest)
             )));
         }
-        if let Some(most) = limits.max_future
-            && -age > ns(most)
-        {
+        let newest = limits.max_future.map(|most| self.now_ns.saturating_add(ns(most)));
+        if newest.is_some_and(|newest| timestamp_ns > newest) {
             return Err(bad(format!(
-                "a line of time `{timestamp_ns}` is more than {most} in the future (setting ingest.push.max_future)"
+                "entry for stream '{}' has timestamp too new: {} (setting ingest.push.max_future)",
+                shortened(&stream.name),
+                moment(timestamp_ns)
             )));
         }
         Ok(())
     }
 }
 
-/// So many lines of one time are compared with the next one: a request of one single time stays linear.
-const MAX_COMPARED: usize = 64;
-
 pub(super) fn bad(message: impl Into<String>) -> PushError {
     PushError::Bad(message.into())
 }
 
-/// At most 64 characters of what a client sent, for a message.
-fn shortened(text: &str) -> String {
-    text.chars().take(64).collect()
+/// At most 256 characters of what a client sent, for a message.
+fn shortened(text: &str) -> &str {
+    let end = text.char_indices().nth(256).map_or(text.len(), |(at, _)| at);
+    text.get(..end).unwrap_or_default()
+}
+
+/// Labels as Loki writes them, for a message.
+fn written(labels: &[(String, String)]) -> String {
+    let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    shortened(&format!("{{{}}}", pairs.join(", "))).to_owned()
+}
+
+/// A time for a message. Every 64-bit time in nanoseconds has a date.
+fn moment(ns: i64) -> jiff::Timestamp {
+    jiff::Timestamp::from_nanosecond(ns.into()).unwrap_or_default()
 }

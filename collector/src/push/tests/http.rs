@@ -17,22 +17,22 @@ use crate::config::{IngestConfig, PushConfig};
 use crate::parse::Enricher;
 use crate::push::router;
 
-struct Server {
+pub(super) struct Server {
     router: Router,
-    writer: Writer,
+    pub(super) writer: Writer,
     registry: prometheus::Registry,
-    _dir: tempfile::TempDir,
+    pub(super) dir: tempfile::TempDir,
 }
 
-fn server(config: &IngestConfig) -> Server {
+pub(super) fn server(config: &IngestConfig) -> Server {
     let (dir, registry) = (tempfile::tempdir().unwrap(), prometheus::Registry::new());
     let writer = Writer::open(dir.path(), &store::Config::default(), &registry).unwrap();
     let router = router(writer.clone(), Arc::new(Enricher::new(config)), config, &registry).unwrap();
-    Server { router, writer, registry, _dir: dir }
+    Server { router, writer, registry, dir }
 }
 
 impl Server {
-    async fn post(
+    pub(super) async fn post(
         &self,
         path: &str,
         headers: &[(&str, &str)],
@@ -48,18 +48,18 @@ impl Server {
         (status, String::from_utf8_lossy(&body).into_owned())
     }
 
-    fn stored(&self) -> u64 {
+    pub(super) fn stored(&self) -> u64 {
         let families = self.registry.gather();
         let lines = families.iter().filter(|family| family.name() == "binnacle_push_lines_total");
         lines.flat_map(|f| f.get_metric()).map(|m| m.get_counter().get_value() as u64).sum()
     }
 }
 
-const LOKI: &str = "/loki/api/v1/push";
-const JSON: (&str, &str) = ("content-type", "application/json; charset=utf-8");
+pub(super) const LOKI: &str = "/loki/api/v1/push";
+pub(super) const JSON: (&str, &str) = ("content-type", "application/json; charset=utf-8");
 const BODY: &str = r#"{"streams":[{"stream":{"a":"b"},"values":[["1","x"],["2","y"]]}]}"#;
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     use std::io::Write as _;
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(bytes).unwrap();

@@ -20,8 +20,9 @@ pub(super) mod loki {
     pub(in super::super) struct Entry {
         #[prost(message, optional, tag = "1")]
         pub(in super::super) timestamp: Option<Timestamp>,
-        #[prost(string, tag = "2")]
-        pub(in super::super) line: String,
+        /// Text by the definition, but clients send whatever was logged.
+        #[prost(bytes = "vec", tag = "2")]
+        pub(in super::super) line: Vec<u8>,
         #[prost(message, repeated, tag = "3")]
         pub(in super::super) metadata: Vec<Pair>,
     }
