@@ -13,6 +13,7 @@ pub mod label_set;
 mod lexer;
 mod line_labels;
 pub mod logs;
+pub(crate) mod mining;
 mod narrow;
 mod parser;
 mod parsers;

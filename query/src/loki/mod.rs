@@ -12,6 +12,7 @@ mod json;
 mod labels;
 mod limits;
 mod params;
+mod patterns;
 mod query;
 mod stubs;
 mod tail;
@@ -42,7 +43,7 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("/loki/api/v1/detected_field/{name}/values", both(get(detected::values).post(detected::values))),
         ("/loki/api/v1/format_query", both(get(query::format).post(query::format))),
         ("/loki/api/v1/tail", any(tail::tail)),
-        ("/loki/api/v1/patterns", both(get(stubs::patterns).post(stubs::patterns))),
+        ("/loki/api/v1/patterns", both(get(patterns::patterns).post(patterns::patterns))),
         ("/loki/api/v1/drilldown-limits", both(get(stubs::drilldown_limits))),
         ("/loki/api/v1/status/buildinfo", both(get(stubs::build_info))),
         ("/loki/api/v1/rules", both(get(stubs::no_rules))),

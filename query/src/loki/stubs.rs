@@ -5,21 +5,12 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::error::LokiError;
 use super::json::answer;
-use super::params::Params;
 use crate::http::AppState;
 use crate::logql::units::format_duration;
 
 /// The version of Loki whose API this is, which Grafana uses to choose features.
 const LOKI_VERSION: &str = "3.6.0";
-
-/// No patterns are mined; [`drilldown_limits`] says so, and clients that ask all the same get none.
-pub(super) async fn patterns(params: Params) -> Result<Response, LokiError> {
-    params.matchers()?;
-    params.range()?;
-    Ok(answer(&json!({"status": "success", "data": []})))
-}
 
 pub(super) async fn drilldown_limits(State(state): State<AppState>) -> Response {
     let config = state.config();
@@ -44,7 +35,7 @@ pub(super) async fn drilldown_limits(State(state): State<AppState>) -> Response 
             "metric_aggregation_enabled": false,
             "pattern_persistence_enabled": false,
         },
-        "pattern_ingester_enabled": false,
+        "pattern_ingester_enabled": true,
         "version": LOKI_VERSION,
     }))
 }

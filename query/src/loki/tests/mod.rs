@@ -158,6 +158,7 @@ async fn scenarios_give_what_they_say() {
         ("lines.txt", include_str!("../../../tests/data/loki/lines.txt")),
         ("metrics.txt", include_str!("../../../tests/data/loki/metrics.txt")),
         ("drilldown.txt", include_str!("../../../tests/data/loki/drilldown.txt")),
+        ("patterns.txt", include_str!("../../../tests/data/loki/patterns.txt")),
     ] {
         run(name, scenario).await;
     }
