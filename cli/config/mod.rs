@@ -125,7 +125,8 @@ impl Config {
             }
         }
         match serde_json::from_value::<Self>(tree) {
-            Ok(config) => {
+            Ok(mut config) => {
+                config.query.traces = config.traces.clone();
                 mistakes.extend(config.validate().into_iter().map(|(path, what)| {
                     // A complaint may name a part of a setting: `exclude_names.0`.
                     let written = origins.iter().find(|(setting, _)| path.starts_with(setting.as_str()));

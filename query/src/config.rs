@@ -32,6 +32,9 @@ pub struct Config {
     pub align_step: bool,
     /// Limits of LogQL queries.
     pub loki: crate::loki::config::Config,
+    /// How lines become traces: the section `traces`, which whoever makes this configuration puts here.
+    #[serde(skip)]
+    pub traces: correlation::Config,
 }
 
 impl Default for Config {
@@ -48,6 +51,7 @@ impl Default for Config {
             max_tails: 64,
             align_step: true,
             loki: crate::loki::config::Config::default(),
+            traces: correlation::Config::default(),
         }
     }
 }

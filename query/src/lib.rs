@@ -9,11 +9,13 @@ pub mod explain;
 pub mod filter;
 pub mod hit;
 pub mod http;
+mod jaeger;
 pub mod logql;
 pub mod loki;
 pub mod plan;
 pub mod search;
 pub mod time;
+mod traces;
 pub mod why;
 
 pub use config::Config;

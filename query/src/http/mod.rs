@@ -58,7 +58,7 @@ pub fn router(state: AppState) -> Router {
     for (path, handler) in routes() {
         router = router.route(path, handler.fallback(wrong_method));
     }
-    for (path, handler) in crate::loki::routes() {
+    for (path, handler) in crate::loki::routes().into_iter().chain(crate::jaeger::routes()) {
         router = router.route(path, handler);
     }
     router
