@@ -40,6 +40,9 @@ pub(crate) struct Common {
     /// Address of the HTTP server [default: 127.0.0.1:3100, for collect 127.0.0.1:9380]
     #[arg(long, global = true, value_name = "ADDR", help_heading = "Common options")]
     pub(crate) listen: Option<SocketAddr>,
+    /// Listen beyond loopback although no token guards what is stored
+    #[arg(long, global = true, help_heading = "Common options")]
+    pub(crate) insecure: bool,
     /// Shape of Binnacle's own log on standard error [default: text]
     #[arg(long, global = true, value_enum, value_name = "FORMAT", help_heading = "Common options")]
     pub(crate) log_format: Option<LogFormat>,
@@ -96,6 +99,19 @@ pub(crate) struct Server {
     /// Server to ask; with --data the folder is read directly instead
     #[arg(long, value_name = "URL", env = "BINNACLE_URL", default_value = "http://127.0.0.1:3100")]
     pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) trust: Trust,
+}
+
+/// What a client shows to a server, and whom it believes.
+#[derive(Debug, Args)]
+pub(crate) struct Trust {
+    /// File whose first line is the token to show; without it BINNACLE_TOKEN, when set, is the token
+    #[arg(long, value_name = "FILE", env = "BINNACLE_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Certificates (PEM) to trust at https:// instead of those of the system
+    #[arg(long, value_name = "FILE", env = "BINNACLE_CA_FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 /// Which records are wanted.
@@ -261,6 +277,8 @@ pub(crate) struct IngestArgs {
     /// Push to this server instead of writing the folder directly
     #[arg(long, value_name = "URL", env = "BINNACLE_URL", conflicts_with = "data")]
     pub(crate) url: Option<String>,
+    #[command(flatten)]
+    pub(crate) trust: Trust,
 }
 
 /// `backup`
@@ -342,6 +360,7 @@ impl Common {
             ("data", self.data.as_ref().map(|dir| dir.to_string_lossy().into_owned())),
             ("docker_host", self.docker_host.clone()),
             ("listen", self.listen.map(|address| address.to_string())),
+            ("access.insecure", self.insecure.then(|| "true".to_owned())),
             ("log_format", log_format),
         ]
         .into_iter()

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 found or done, 1 nothing found, 2 error. A closed pipe on standard output is no error.
 
+mod access;
 mod args;
 mod commands;
 mod config;

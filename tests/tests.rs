@@ -9,6 +9,7 @@
 
 mod harness;
 
+mod access;
 mod cli;
 mod container_metrics;
 mod dashboards;

@@ -1,6 +1,7 @@
 //! What the asking commands share: whom to ask, for which times, and how an answer is written out.
 
 use anyhow::Context;
+use dial::{Credentials, Endpoint, Token};
 use futures_util::StreamExt;
 use query::Hit;
 use query::client::{Answer, Answers, Client, ClientError, SearchOptions};
@@ -8,7 +9,7 @@ use serde_json::Value;
 use store::Reader;
 
 use super::config;
-use crate::args::{Common, Server, Times};
+use crate::args::{Common, Server, Times, Trust};
 
 /// Runs `work` with a client of the server, or of the data folder when one is named with `--data`.
 ///
@@ -29,9 +30,26 @@ pub(super) fn ask<T>(
         .build()
         .context("cannot start the async runtime")?;
     runtime.block_on(async {
-        let client = if common.data.is_some() { client_of_folder()? } else { Client::new(&server.url)? };
+        let client = if common.data.is_some() {
+            client_of_folder()?
+        } else {
+            Client::new(endpoint(&server.url, &server.trust)?)
+        };
         work(client).await.map_err(with_pointer)
     })
+}
+
+/// The server at `url`, with what the user shows it and whom the user trusts.
+///
+/// # Errors
+/// When the URL, the token or the certificates cannot be used.
+pub(super) fn endpoint(url: &str, trust: &Trust) -> anyhow::Result<Endpoint> {
+    let token = match (&trust.token_file, std::env::var("BINNACLE_TOKEN")) {
+        (Some(file), _) => Some(Token::read(file)?),
+        (None, Ok(text)) if !text.is_empty() => Some(Token::new(&text, "BINNACLE_TOKEN")?),
+        _ => None,
+    };
+    Ok(Endpoint::new(url, &Credentials { token, ca_file: trust.ca_file.clone() })?)
 }
 
 /// Adds the query and a caret under the mistake, where the server says where it is.

@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io::{IsTerminal, Read};
 
 use anyhow::Context;
-use collector::ingest::{self, Options, Progress, PushTarget, Summary};
+use collector::ingest::{self, Options, Progress, Summary};
+use dial::Endpoint;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use prometheus::Registry;
 use store::Writer;
 
+use super::client::endpoint;
 use super::config;
 use crate::Outcome;
 use crate::args::{Common, IngestArgs};
@@ -30,7 +32,7 @@ pub(crate) fn execute(args: &IngestArgs, common: &Common) -> anyhow::Result<Outc
         bar.set_message(HumanCount(progress.lines).to_string());
     };
     let result = match &args.url {
-        Some(url) => push(input, url, &config, &options, show),
+        Some(url) => push(input, &endpoint(url, &args.trust)?, &config, &options, show),
         None => write(input, &config, &options, show),
     };
     bar.finish_and_clear();
@@ -84,18 +86,17 @@ fn write(
 
 fn push(
     input: Box<dyn Read + Send>,
-    url: &str,
+    server: &Endpoint,
     config: &Config,
     options: &Options,
     show: impl FnMut(Progress),
 ) -> anyhow::Result<Summary> {
-    let target: PushTarget = url.parse()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .context("cannot start the async runtime")?;
-    Ok(runtime.block_on(ingest::to_url(input, &target, &config.ingest, options, show))?)
+    Ok(runtime.block_on(ingest::to_url(input, server, &config.ingest, options, show))?)
 }
 
 /// Hidden unless standard error is a terminal.

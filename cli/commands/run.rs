@@ -18,11 +18,11 @@ use collector::traces::TraceMetrics;
 use prometheus::Registry;
 use query::http::{AppState, MetricsBody};
 use store::{Reader, Writer};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{self, Gate, Listening, Scope};
 use crate::args::RunArgs;
 use crate::config::Config;
 use crate::{Outcome, signals, telemetry};
@@ -89,18 +89,15 @@ fn start(config: Config, roles: Roles) -> anyhow::Result<Outcome> {
 async fn live(config: Config, roles: Roles, stop: CancellationToken) -> anyhow::Result<()> {
     let port = if roles.answer { ANSWER_PORT } else { COLLECT_PORT };
     let address = config.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on `{address}`; choose another address with --listen"))?;
-    let address = listener.local_addr().context("cannot read the address listened on")?;
-
     let registry = Registry::new();
+    let gate = access::open(&config.access, address, &registry)?;
+    let listening = Listening::bind(address, &config.access).await?;
     let store = Store::open(&config, roles, &registry).await?;
     let (ready_sender, ready) = watch::channel(false);
     let log_metrics = LogMetrics::new(&config.collect.log_metrics).context("`collect.log_metrics`")?;
     registry.register(Box::new(log_metrics.clone())).context("cannot register the metrics of log lines")?;
-    let (server, answers) = routes(&config, roles, &registry, &store, &log_metrics, ready)?;
-    tracing::info!(data = %config.data.display(), "answering on http://{address}");
+    let (server, answers) = routes(&config, roles, &gate, &registry, &store, &log_metrics, ready)?;
+    tracing::info!(data = %config.data.display(), "answering on {}", listening.url());
 
     let mut sources = Sources::start(&config, roles, &store, &registry, ready_sender)?;
     if store.writer.is_some() {
@@ -112,9 +109,7 @@ async fn live(config: Config, roles: Roles, stop: CancellationToken) -> anyhow::
     let requests_end = CancellationToken::new();
     let mut serving = JoinSet::new();
     let until = requests_end.clone();
-    serving.spawn(async move {
-        axum::serve(listener, server).with_graceful_shutdown(until.cancelled_owned()).await
-    });
+    serving.spawn(listening.serve(server, until.cancelled_owned()));
 
     let early = tokio::select! {
         () = stop.cancelled() => None,
@@ -176,6 +171,7 @@ impl Store {
 fn routes(
     config: &Config,
     roles: Roles,
+    gate: &Gate,
     registry: &Registry,
     store: &Store,
     log_metrics: &LogMetrics,
@@ -194,16 +190,16 @@ fn routes(
         )
         .context("cannot register the metrics of queries")?;
         state.write_metrics_with(MetricsBody::new(move |accept| exposition.render(accept)));
-        router = router.merge(query::http::router(state.clone()));
+        router = router.merge(gate.guard(query::http::router(state.clone()), Scope::Read));
         answers = Some(state);
     } else {
-        router = router.merge(collector::admin::router(exposition, ready));
+        router = router.merge(gate.guard(collector::admin::router(exposition, ready), Scope::Read));
     }
     if let Some(writer) = &store.writer {
         let enricher = Arc::new(Enricher::new(&config.ingest));
         let push = collector::push::router(writer.clone(), enricher, &config.ingest, registry)
             .context("cannot register the metrics of pushes")?;
-        router = router.merge(push);
+        router = router.merge(gate.guard(push, Scope::Admin));
     }
     Ok((router, answers))
 }

@@ -30,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) listen: Option<SocketAddr>,
     /// How Binnacle writes its own log to standard error.
     pub(crate) log_format: LogFormat,
+    /// Who may ask and push, and how the connection is protected.
+    pub(crate) access: crate::access::Config,
     /// Collection from Docker.
     pub(crate) collect: collector::CollectConfig,
     /// Parsing and enrichment of every line, whatever its source.
@@ -51,6 +53,7 @@ impl Default for Config {
             docker_host: None,
             listen: None,
             log_format: LogFormat::default(),
+            access: crate::access::Config::default(),
             collect: collector::CollectConfig::default(),
             ingest: collector::IngestConfig::default(),
             store: store::Config::default(),
@@ -150,6 +153,7 @@ impl Config {
     /// What the sections have to say about their values, as (path, complaint).
     fn validate(&self) -> Vec<(String, String)> {
         let sections = [
+            ("access", self.access.validate()),
             ("collect", self.collect.validate()),
             ("ingest", self.ingest.validate()),
             ("store", self.store.validate()),

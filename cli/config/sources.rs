@@ -9,6 +9,16 @@ use serde_json::Value;
 
 use super::{Config, Mistake};
 
+/// Variables that are read elsewhere: by flags, clients and the log.
+const NO_SETTINGS: [&str; 6] = [
+    "BINNACLE_CA_FILE",
+    "BINNACLE_CONFIG",
+    "BINNACLE_LOG",
+    "BINNACLE_TOKEN",
+    "BINNACLE_TOKEN_FILE",
+    "BINNACLE_URL",
+];
+
 /// The three places a value may be written, all read beforehand.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
@@ -81,7 +91,8 @@ impl Sources {
             }
         }
         for (path, text) in &self.flags {
-            let flag = format!("--{}", path.replace('_', "-"));
+            let name = path.rsplit('.').next().unwrap_or(path);
+            let flag = format!("--{}", name.replace('_', "-"));
             settings.push(Setting::from_text(path, &flag, text));
         }
         settings
@@ -91,7 +102,7 @@ impl Sources {
     pub(crate) fn unknown_variables(&self) -> Vec<&str> {
         let defaults = serde_json::to_value(Config::default()).expect("BUG: the defaults do not serialise");
         let known: Vec<String> = paths(&defaults).iter().map(|p| environment_name(p)).collect();
-        let ours = |name: &str| ["BINNACLE_URL", "BINNACLE_CONFIG", "BINNACLE_LOG"].contains(&name);
+        let ours = |name: &str| NO_SETTINGS.contains(&name);
         self.environment
             .keys()
             .map(String::as_str)

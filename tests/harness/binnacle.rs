@@ -46,6 +46,15 @@ impl Server {
         Self { arguments: all, address, data, log, process: None }
     }
 
+    /// Listens on all interfaces; it is asked over loopback all the same.
+    pub(crate) fn listen_everywhere(&mut self) {
+        let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, self.address.port())).to_string();
+        let loopback = self.address.to_string();
+        for argument in self.arguments.iter_mut().filter(|argument| **argument == loopback) {
+            argument.clone_from(&everywhere);
+        }
+    }
+
     /// Starts `binnacle run` on an engine and waits until it is ready.
     pub(crate) fn run(scratch: &Path, docker_host: &str) -> Self {
         let mut server = Self::new("run", scratch, &["--docker-host", docker_host]);

@@ -25,7 +25,7 @@ use crate::parse::{Enricher, LineTime, ParseOptions};
 use crate::service;
 use lines::{Line, Lines};
 pub use options::{LabelField, Options};
-pub use push::{PushTarget, to_url};
+pub use push::to_url;
 
 /// A batch is stored when it has this many lines: enough that a commit costs little per line.
 const BATCH_LINES: usize = 8192;
@@ -43,14 +43,6 @@ pub enum IngestError {
     /// The store refuses.
     #[error("cannot store: {0}")]
     Store(#[from] StoreError),
-    /// The URL is none we can push to.
-    #[error("cannot push to `{url}`: {reason}")]
-    Url {
-        /// As given.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
     /// The server says no, or does not answer however often it is asked.
     #[error("`{url}` did not take the lines: {reason}")]
     Refused {

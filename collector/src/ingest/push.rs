@@ -7,17 +7,19 @@ use std::io::Read;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dial::Endpoint;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Request, StatusCode, Uri};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use store::{Labels, Record};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::{Batches, Clock, IngestError, Options, Progress, Summary};
 use crate::config::IngestConfig;
 
+/// Of Loki's push API.
+const PUSH_PATH: &str = "/loki/api/v1/push";
 /// Waits between attempts; after the last the ingest ends. About a minute in all: a restart of the server.
 const BACK_OFF: [Duration; 8] = [
     Duration::from_millis(100),
@@ -36,43 +38,19 @@ const MAX_ANSWER_BYTES: usize = 4096;
 /// Requests read ahead of the one being sent; the reader waits when they are ready.
 const READ_AHEAD: usize = 1;
 
-/// Where lines are pushed to.
-#[derive(Clone, Debug)]
-pub struct PushTarget {
-    uri: Uri,
-    authority: String,
-}
-
 /// A request ready to be sent, and what is done once it is answered.
 struct Ready {
     body: Bytes,
     progress: Progress,
 }
 
-impl std::str::FromStr for PushTarget {
-    type Err = IngestError;
-
-    /// Reads the URL of a server, `http://127.0.0.1:3100`; the path of the push API is added.
-    fn from_str(url: &str) -> Result<Self, IngestError> {
-        let wrong = |reason: &str| IngestError::Url { url: url.to_owned(), reason: reason.to_owned() };
-        let full = format!("{}/loki/api/v1/push", url.trim_end_matches('/'));
-        let uri: Uri = full.parse().map_err(|e| wrong(&format!("{e}")))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(wrong("only http:// is spoken; put a proxy in front for TLS"));
-        }
-        let host = uri.host().ok_or_else(|| wrong("it names no host"))?;
-        let authority = format!("{host}:{}", uri.port_u16().unwrap_or(80));
-        Ok(Self { uri, authority })
-    }
-}
-
-/// Pushes the lines of `input` to `target`; `progress` is called after each answered request.
+/// Pushes the lines of `input` to `server`; `progress` is called after each answered request.
 ///
 /// # Errors
 /// When the input cannot be read, or the server refuses or stays away; what `progress` reported is stored.
 pub async fn to_url(
     input: impl Read + Send + 'static,
-    target: &PushTarget,
+    server: &Endpoint,
     config: &IngestConfig,
     options: &Options,
     mut progress: impl FnMut(Progress),
@@ -91,7 +69,7 @@ pub async fn to_url(
         Ok::<Summary, IngestError>(batches.summary)
     });
     while let Some(request) = ready.recv().await {
-        send(target, &request.body).await?;
+        send(server, &request.body).await?;
         progress(request.progress);
     }
     let summary = reading.await.map_err(|e| std::io::Error::other(e.to_string()))??;
@@ -118,11 +96,12 @@ fn request_body(records: &[Record], summary: &mut Summary) -> Bytes {
 }
 
 /// Sends a request until it is answered, as often as [`BACK_OFF`] says.
-async fn send(target: &PushTarget, body: &Bytes) -> Result<(), IngestError> {
-    let refused = |reason| IngestError::Refused { url: target.uri.to_string(), reason };
+async fn send(server: &Endpoint, body: &Bytes) -> Result<(), IngestError> {
+    let url = format!("{}{}{PUSH_PATH}", server.origin(), server.prefix());
+    let refused = |reason| IngestError::Refused { url: url.clone(), reason };
     let mut waits = BACK_OFF.into_iter();
     loop {
-        let attempt = tokio::time::timeout(ANSWER_WAIT, attempt(target, body)).await;
+        let attempt = tokio::time::timeout(ANSWER_WAIT, attempt(server, body)).await;
         let reason = match attempt.unwrap_or_else(|_| Err("no answer".to_owned())) {
             Ok((status, _)) if status.is_success() => return Ok(()),
             Ok((status, text)) => {
@@ -137,22 +116,24 @@ async fn send(target: &PushTarget, body: &Bytes) -> Result<(), IngestError> {
             Err(reason) => reason,
         };
         let Some(wait) = waits.next() else { return Err(refused(reason)) };
-        tracing::warn!(url = %target.uri, %reason, ?wait, "push failed, trying again");
+        tracing::warn!(url, %reason, ?wait, "push failed, trying again");
         tokio::time::sleep(wait).await;
     }
 }
 
 /// One request on a connection of its own.
-async fn attempt(target: &PushTarget, body: &Bytes) -> Result<(StatusCode, String), String> {
-    let stream = TcpStream::connect(&target.authority).await.map_err(|e| e.to_string())?;
+async fn attempt(server: &Endpoint, body: &Bytes) -> Result<(StatusCode, String), String> {
+    let stream = server.connect().await.map_err(|e| e.to_string())?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
-    let path = target.uri.path_and_query().map_or("/", |path| path.as_str());
-    let request = Request::post(path)
-        .header(HOST, &target.authority)
+    let mut request = Request::post(format!("{}{PUSH_PATH}", server.prefix()))
+        .header(HOST, server.authority())
         .header(CONTENT_TYPE, "application/json")
         .body(Full::new(body.clone()))
         .map_err(|e| e.to_string())?;
+    if let Some(authorization) = server.authorization() {
+        request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+    }
     let exchange = async {
         let answer = sender.send_request(request).await.map_err(|e| e.to_string())?;
         let status = answer.status();

@@ -5,12 +5,14 @@ use serde::Deserialize;
 /// Why a client has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The URL cannot be used.
-    #[error("`{url}` is not a URL of a binnacle server; write for example `http://127.0.0.1:3100`")]
-    BadUrl {
-        /// What was given.
-        url: String,
-    },
+    /// The URL, or what is to be trusted, cannot be used.
+    #[error(transparent)]
+    Dial(#[from] dial::DialError),
+    /// The server knows no such token, or was shown none.
+    #[error(
+        "the server wants a token; name a file that holds one with --token-file, or set BINNACLE_TOKEN to it"
+    )]
+    Unauthorized,
     /// Nobody answers there.
     #[error(
         "cannot reach {url}: {source}; start `binnacle run`, or name the server with --url or the data folder with --data"

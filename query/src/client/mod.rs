@@ -15,6 +15,7 @@ use std::pin::Pin;
 use axum::body::Body;
 use axum::http::header;
 use axum::response::Response;
+use dial::Endpoint;
 use futures_util::{Stream, StreamExt};
 use serde::Deserialize;
 use store::Reader;
@@ -62,12 +63,10 @@ pub enum Answer {
 pub type Answers = Pin<Box<dyn Stream<Item = Result<Answer, ClientError>> + Send>>;
 
 impl Client {
-    /// A client of the server at `url`, for example `http://127.0.0.1:3100`. Connects when first asked.
-    ///
-    /// # Errors
-    /// When `url` is not an `http` URL.
-    pub fn new(url: &str) -> Result<Self, ClientError> {
-        Ok(Self { transport: Transport::remote(url)? })
+    /// A client of a server. Connects when first asked.
+    #[must_use]
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self { transport: Transport::Remote(endpoint) }
     }
 
     /// A client that answers from `reader` in this process.

@@ -1,14 +1,12 @@
 //! Requests to a server over a connection each, or to our own routes.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderName, Request, Uri, header};
+use axum::http::{HeaderName, Request, StatusCode, header};
 use axum::response::Response;
+use dial::Endpoint;
 use hyper_util::rt::TokioIo;
 use store::Reader;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
@@ -23,22 +21,11 @@ const MAX_REFUSAL_BYTES: usize = 64 << 10;
 
 #[derive(Clone, Debug)]
 pub(super) enum Transport {
-    Remote { host: Arc<str>, port: u16, prefix: Arc<str> },
+    Remote(Endpoint),
     Local(Router),
 }
 
 impl Transport {
-    pub(super) fn remote(url: &str) -> Result<Self, ClientError> {
-        let bad = || ClientError::BadUrl { url: url.to_owned() };
-        let uri: Uri = url.parse().map_err(|_| bad())?;
-        if uri.scheme_str() != Some("http") || uri.query().is_some() {
-            return Err(bad());
-        }
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(bad)?;
-        let prefix = uri.path().trim_end_matches('/');
-        Ok(Self::Remote { host: host.into(), port: uri.port_u16().unwrap_or(80), prefix: prefix.into() })
-    }
-
     pub(super) fn local(reader: Reader, config: Config) -> Result<Self, ClientError> {
         let (_, ready) = watch::channel(true);
         let state =
@@ -59,9 +46,7 @@ impl Transport {
             .collect();
         let target = format!("{path}?{}", given.join("&"));
         let response = match self {
-            Self::Remote { host, port, prefix } => {
-                ask(host, *port, &format!("{prefix}{target}"), headers).await?
-            }
+            Self::Remote(endpoint) => ask(endpoint, &target, headers).await?,
             Self::Local(router) => {
                 let request = request(&target, headers)?;
                 router.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
@@ -72,22 +57,21 @@ impl Transport {
 }
 
 async fn ask(
-    host: &str,
-    port: u16,
+    endpoint: &Endpoint,
     target: &str,
     headers: &[(HeaderName, &str)],
 ) -> Result<Response<Body>, ClientError> {
-    let url = format!("http://{host}:{port}");
-    let unreachable = |source| ClientError::Unreachable { url: url.clone(), source };
-    let name = host.trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((name, port)).await.map_err(unreachable)?;
-    stream.set_nodelay(true).map_err(unreachable)?;
+    let unreachable = |source| ClientError::Unreachable { url: endpoint.origin(), source };
+    let stream = endpoint.connect().await.map_err(unreachable)?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(ClientError::broken)?;
     let driver = AbortOnDropHandle::new(TaskTracker::new().spawn(connection));
-    let mut request = request(target, headers)?;
-    if let Ok(value) = format!("{host}:{port}").parse() {
+    let mut request = request(&format!("{}{target}", endpoint.prefix()), headers)?;
+    if let Ok(value) = endpoint.authority().parse() {
         request.headers_mut().insert(header::HOST, value);
+    }
+    if let Some(authorization) = endpoint.authorization() {
+        request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
     }
     let response = sender.send_request(request).await.map_err(ClientError::broken)?;
     // The connection lives as long as the body that comes over it.
@@ -113,6 +97,9 @@ fn request(target: &str, headers: &[(HeaderName, &str)]) -> Result<Request<Body>
 
 async fn refusal(response: Response<Body>) -> ClientError {
     let status = response.status();
+    if status == StatusCode::UNAUTHORIZED {
+        return ClientError::Unauthorized;
+    }
     let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let is_text = content_type.is_some_and(|value| value.starts_with("text/plain"));
     let body = axum::body::to_bytes(response.into_body(), MAX_REFUSAL_BYTES).await.unwrap_or_default();
