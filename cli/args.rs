@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::LogFormat;
 
@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Trace(TraceArgs),
     /// Say why a container died, or everything that died lately
     Why(WhyArgs),
+    /// Write records whole, as lines that `ingest` reads back
+    Export(ExportArgs),
     /// Store the lines of a file or of standard input
     Ingest(IngestArgs),
     /// Copy everything stored to a folder or a tar stream, while another process goes on collecting
@@ -219,6 +221,26 @@ pub(crate) struct TailArgs {
     pub(crate) server: Server,
 }
 
+/// `export`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  binnacle export > everything.ndjson
+  binnacle export --since 1d 'level:error' | zstd > errors.ndjson.zst
+  binnacle export '{service_name=\"checkout\"} |= \"declined\"' | binnacle ingest - --data ./elsewhere
+
+Exit codes: 0 found, 1 nothing found, 2 error, or something could not be read.")]
+pub(crate) struct ExportArgs {
+    /// What to look for, in words or as a log query in LogQL [default: everything]
+    #[arg(value_name = "QUERY", default_value = "*", num_args = 1..)]
+    pub(crate) query: Vec<String>,
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+    #[command(flatten)]
+    pub(crate) times: Times,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
 /// `trace`
 #[derive(Debug, Args)]
 pub(crate) struct TraceArgs {
@@ -262,7 +284,8 @@ pub(crate) struct WhyArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "The time of a line is read from its JSON or logfmt field timestamp, time, ts or @timestamp, or from a
-leading RFC 3339 stamp; a line without one gets the present time."
+leading RFC 3339 stamp; a line without one gets the present time. An input that begins like the output of
+`binnacle export` is read as records: they are stored as they were, beside what is there already."
 )]
 pub(crate) struct IngestArgs {
     /// File of log lines, - for standard input
@@ -274,11 +297,23 @@ pub(crate) struct IngestArgs {
     /// Field of the line that becomes a stream label (repeatable)
     #[arg(long = "label-field", value_name = "FIELD[=LABEL]")]
     pub(crate) label_fields: Vec<String>,
+    /// What the input holds [default: told by its first line]
+    #[arg(long = "as", value_name = "FORM")]
+    pub(crate) form: Option<InputForm>,
     /// Push to this server instead of writing the folder directly
     #[arg(long, value_name = "URL", env = "BINNACLE_URL", conflicts_with = "data")]
     pub(crate) url: Option<String>,
     #[command(flatten)]
     pub(crate) trust: Trust,
+}
+
+/// What an input to `ingest` holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InputForm {
+    /// Log lines
+    Lines,
+    /// Records of an export
+    Records,
 }
 
 /// `backup`

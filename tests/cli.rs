@@ -39,6 +39,7 @@ fn help_and_version_touch_nothing() {
         "explain",
         "tail",
         "trace",
+        "export",
         "ingest",
         "labels",
         "stats",
@@ -173,6 +174,50 @@ fn a_pushed_ingest_is_stored_by_the_server() {
     let trace = server.client(&["trace", "4bf92f3577b34da6a3ce929d0e0e4736", "--json"]);
     assert_eq!(trace.status.code(), Some(0), "{}", text(&trace.stderr));
     assert!(text(&trace.stdout).contains("paid"));
+}
+
+#[test]
+fn an_export_is_ingested_as_it_was() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (here, there) = (scratch.path().join("here"), scratch.path().join("there"));
+    let export = |folder: &Path, arguments: &[&str]| {
+        let output = binnacle().arg("export").args(arguments).arg("--data").arg(folder).output().unwrap();
+        (output.status.code(), output.stdout)
+    };
+    let lines = (0..2_000).fold(String::new(), |lines, i| {
+        let trace = format!("{:032x}", i / 3 + 1);
+        lines
+            + &format!(
+                "{{\"ts\":{},\"msg\":\"order {i}\",\"trace_id\":\"{trace}\"}}\n",
+                1_704_103_200 + i / 10
+            )
+    });
+    assert!(ingest(&here, &lines, "service_name=cart").status.success());
+    // What looks like an export, on the second line, is a line of the log.
+    let odd = "warn: a\u{1b}[31mb\tc\n{\"binnacle_record\":1}\n\n";
+    assert!(ingest(&here, odd, "service_name=odd").status.success());
+
+    let (code, everything) = export(&here, &[]);
+    assert_eq!((code, everything.iter().filter(|byte| **byte == b'\n').count()), (Some(0), 2_003));
+    let file = scratch.path().join("all.ndjson");
+    std::fs::write(&file, &everything).unwrap();
+    let back = binnacle().arg("ingest").arg(&file).arg("--data").arg(&there).output().unwrap();
+    assert_eq!(back.status.code(), Some(0), "{}", text(&back.stderr));
+    assert!(export(&there, &[]) == (Some(0), everything), "the second export differs from the first");
+
+    for query in ["order 17", "{service_name=\"cart\"} | json | msg=\"order 17\" | line_format \"x\""] {
+        let (_, found) = export(&there, &[query]);
+        assert!(
+            text(&found).contains(r#""line":"{\"ts\":1704103201,\"msg\":\"order 17\","#),
+            "{query}: {}",
+            text(&found)
+        );
+    }
+    assert_eq!(export(&there, &["level:fatal"]).0, Some(1));
+    let refused =
+        binnacle().args(["ingest", "--label", "a=b"]).arg(&file).arg("--data").arg(&there).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("--label"), "{}", text(&refused.stderr));
 }
 
 #[test]

@@ -89,7 +89,7 @@ pub(super) async fn each_hit(
     while let Some(answer) = answers.next().await {
         match answer? {
             Answer::Hit(hit) => show(&hit)?,
-            Answer::Skipped(_) => {}
+            Answer::Record(_) | Answer::Skipped(_) => {}
             Answer::Summary(summary) => return Ok(summary),
         }
     }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{IsTerminal, Read};
 
 use anyhow::Context;
-use collector::ingest::{self, Options, Progress, Summary};
+use collector::ingest::{self, Form, IngestError, Options, Progress, Summary};
 use dial::Endpoint;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use prometheus::Registry;
@@ -13,7 +13,7 @@ use store::Writer;
 use super::client::endpoint;
 use super::config;
 use crate::Outcome;
-use crate::args::{Common, IngestArgs};
+use crate::args::{Common, IngestArgs, InputForm};
 use crate::config::Config;
 
 /// Stores the lines and tells what that took.
@@ -24,6 +24,15 @@ pub(crate) fn execute(args: &IngestArgs, common: &Common) -> anyhow::Result<Outc
     let config = config(common)?;
     let options = options(args)?;
     let (input, size) = open(args)?;
+    let (found, input) = Form::detect(input).context("cannot read the input")?;
+    let form = match args.form {
+        None => found,
+        Some(InputForm::Lines) => Form::Lines,
+        Some(InputForm::Records) => Form::Records,
+    };
+    if form == Form::Records {
+        check_records(args)?;
+    }
     let bar = progress_bar(size);
     let stored = std::cell::Cell::new(Progress::default());
     let show = |progress: Progress| {
@@ -33,7 +42,10 @@ pub(crate) fn execute(args: &IngestArgs, common: &Common) -> anyhow::Result<Outc
     };
     let result = match &args.url {
         Some(url) => push(input, &endpoint(url, &args.trust)?, &config, &options, show),
-        None => write(input, &config, &options, show),
+        None => write(&config, |writer| match form {
+            Form::Lines => ingest::into_store(input, writer, &config.ingest, &options, show),
+            Form::Records => ingest::records_into_store(input, writer, show),
+        }),
     };
     bar.finish_and_clear();
     let summary = result.with_context(|| {
@@ -70,14 +82,26 @@ fn open(args: &IngestArgs) -> anyhow::Result<(Box<dyn Read + Send>, Option<u64>)
     Ok((Box::new(file), size))
 }
 
+/// Records bring what the flags would give them.
+fn check_records(args: &IngestArgs) -> anyhow::Result<()> {
+    let flag = match args {
+        IngestArgs { labels, .. } if !labels.is_empty() => "--label",
+        IngestArgs { label_fields, .. } if !label_fields.is_empty() => "--label-field",
+        IngestArgs { url: Some(_), .. } => "--url",
+        _ => return Ok(()),
+    };
+    anyhow::bail!(
+        "the input holds records of an export, which are written as they are to a data folder: leave {flag} away, \
+         or give `--as lines` to store its lines as a log"
+    )
+}
+
 fn write(
-    input: Box<dyn Read + Send>,
     config: &Config,
-    options: &Options,
-    show: impl FnMut(Progress),
+    store: impl FnOnce(&Writer) -> Result<Summary, IngestError>,
 ) -> anyhow::Result<Summary> {
     let writer = Writer::open(&config.data, &config.store, &Registry::new())?;
-    let summary = ingest::into_store(input, &writer, &config.ingest, options, show);
+    let summary = store(&writer);
     let runtime =
         tokio::runtime::Builder::new_current_thread().build().context("cannot start the async runtime")?;
     runtime.block_on(writer.close()).context("cannot store the last records")?;
@@ -85,7 +109,7 @@ fn write(
 }
 
 fn push(
-    input: Box<dyn Read + Send>,
+    input: impl Read + Send + 'static,
     server: &Endpoint,
     config: &Config,
     options: &Options,

@@ -5,6 +5,7 @@ mod check_config;
 mod client;
 mod completions;
 mod explain;
+mod export;
 mod ingest;
 mod labels;
 mod question;
@@ -43,6 +44,7 @@ pub(crate) fn execute(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Why(args) => why::execute(&args, &common),
         Command::Labels(args) => labels::execute(&args, &common),
         Command::Stats(args) => stats::execute(&args, &common),
+        Command::Export(args) => export::execute(&args, &common),
         Command::Ingest(args) => ingest::execute(&args, &common),
         Command::Backup(args) => backup::execute(&args, &common),
         Command::Restore(args) => restore::execute(&args, &common),

@@ -31,7 +31,7 @@ pub(crate) fn execute(args: &TailArgs, common: &Common) -> anyhow::Result<Outcom
                 Answer::Skipped(None) => {
                     anstream::eprintln!("binnacle: records were skipped here; search finds them");
                 }
-                Answer::Summary(_) => break,
+                Answer::Record(_) | Answer::Summary(_) => break,
             }
             printer.flush()?;
         }

@@ -10,6 +10,7 @@ pub mod block;
 mod catalog;
 pub mod config;
 pub mod error;
+pub mod exchange;
 pub mod fields;
 mod filter;
 mod flush;

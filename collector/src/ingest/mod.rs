@@ -6,6 +6,7 @@
 mod lines;
 mod options;
 mod push;
+mod records;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use crate::service;
 use lines::{Line, Lines};
 pub use options::{LabelField, Options};
 pub use push::to_url;
+pub use records::{Form, records_into_store};
 
 /// A batch is stored when it has this many lines: enough that a commit costs little per line.
 const BATCH_LINES: usize = 8192;
@@ -43,6 +45,14 @@ pub enum IngestError {
     /// The store refuses.
     #[error("cannot store: {0}")]
     Store(#[from] StoreError),
+    /// A line of an export is none.
+    #[error("line {line} of the input: {reason}")]
+    NoRecord {
+        /// Its number, from 1.
+        line: u64,
+        /// What is wrong.
+        reason: String,
+    },
     /// The server says no, or does not answer however often it is asked.
     #[error("`{url}` did not take the lines: {reason}")]
     Refused {

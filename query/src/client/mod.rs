@@ -53,6 +53,8 @@ pub struct SearchOptions {
 pub enum Answer {
     /// A record found.
     Hit(Box<Hit>),
+    /// A record as [`store::exchange`] writes it, without its line end.
+    Record(Vec<u8>),
     /// Records were left out here because this client was too slow; how many, when known.
     Skipped(Option<u64>),
     /// The end of a search: `records`, `cursor`, `completeness` and `stats`, as docs/http-api.md describes them.
@@ -92,6 +94,21 @@ impl Client {
             ("direction", Some(if options.forward { "forward" } else { "backward" })),
         ];
         self.stream("/api/v1/search", &parameters).await
+    }
+
+    /// Every record found, whole and oldest first, followed by a summary. Of `options` the limit and the order are
+    /// not used.
+    ///
+    /// # Errors
+    /// As [`Client::search`].
+    pub async fn export(&self, options: &SearchOptions) -> Result<Answers, ClientError> {
+        let parameters = [
+            ("query", Some(options.query.as_str())),
+            ("start", options.start.as_deref()),
+            ("end", options.end.as_deref()),
+            ("since", options.since.as_deref()),
+        ];
+        self.stream("/api/v1/export", &parameters).await
     }
 
     /// Every line of a trace or correlation id, oldest first, followed by a summary. Of `options` the query and the
@@ -147,7 +164,7 @@ impl Client {
                 Ok(None) => return Some((Err(ClientError::CutOff), None)),
                 Err(error) => return Some((Err(error), None)),
             };
-            match understood(&line) {
+            match understood(line) {
                 Ok(summary @ Answer::Summary(_)) => Some((Ok(summary), None)),
                 Ok(answer) => Some((Ok(answer), Some(lines))),
                 Err(error) => Some((Err(error), None)),
@@ -157,7 +174,7 @@ impl Client {
 }
 
 /// One line of a streamed answer.
-fn understood(line: &[u8]) -> Result<Answer, ClientError> {
+fn understood(line: Vec<u8>) -> Result<Answer, ClientError> {
     #[derive(Deserialize)]
     struct Last {
         summary: Option<serde_json::Value>,
@@ -165,11 +182,14 @@ fn understood(line: &[u8]) -> Result<Answer, ClientError> {
         refusal: Option<error::Refusal>,
     }
     if line.starts_with(b"{\"timestamp\"") {
-        return serde_json::from_slice(line)
+        return serde_json::from_slice(&line)
             .map(|hit| Answer::Hit(Box::new(hit)))
             .map_err(ClientError::not_understood);
     }
-    let last: Last = serde_json::from_slice(line).map_err(ClientError::not_understood)?;
+    if line.starts_with(store::exchange::MARK) {
+        return Ok(Answer::Record(line));
+    }
+    let last: Last = serde_json::from_slice(&line).map_err(ClientError::not_understood)?;
     match (last.summary, last.refusal) {
         (Some(summary), _) => Ok(Answer::Summary(summary)),
         (None, Some(refusal)) => Err(refusal.into()),

@@ -7,6 +7,7 @@
 pub mod completeness;
 pub mod count;
 pub mod cursor;
+mod export;
 pub mod fold;
 pub mod gate;
 pub mod page;

@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, Range};
 
 use store::block::BlockError;
 use store::writer::StoreError;
-use store::{Block, BlockRef, Candidates, Prune, Snapshot, TimeRange};
+use store::{Block, BlockRef, Candidates, Prune, Snapshot, StreamId, TimeRange};
 
 use super::page::{Page, PageRequest, page};
 use super::select::{Hits, Order, Select, matching_rows};
@@ -76,23 +76,28 @@ impl Reads {
         }
     }
 
-    /// Calls `visit` for the matching rows within `rows`, by arrival.
+    /// Calls `visit` for the matching rows within `rows`, in `order`, until it breaks.
     pub(crate) fn visit(
         &self,
         block: &Block,
         rows: Range<usize>,
-        mut visit: impl FnMut(usize),
+        order: Order,
+        visit: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<(), BlockError> {
-        let mut found = |row| {
-            visit(row);
-            ControlFlow::Continue(())
-        };
         match self {
             Self::Filter(filters) => match filters.get(block.stream()) {
-                Some(filter) => matching_rows(block, filter, rows, Order::Forward, &mut found),
+                Some(filter) => matching_rows(block, filter, rows, order, visit),
                 None => Ok(()),
             },
-            Self::LogQl(log) => LogHits(log).select(block, rows, Order::Forward, &mut |row, _| found(row)),
+            Self::LogQl(log) => LogHits(log).select(block, rows, order, &mut |row, _| visit(row)),
+        }
+    }
+
+    /// Whether rows of the stream may match at all.
+    pub(crate) fn reads(&self, stream: StreamId) -> bool {
+        match self {
+            Self::Filter(filters) => filters.get(stream).is_some(),
+            Self::LogQl(log) => log.selection().includes(stream),
         }
     }
 }

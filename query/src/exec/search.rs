@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
 use store::fields::{self, Shape};
-use store::{Candidates, Reader, Snapshot, StreamId, TimeRange};
+use store::{BlockRef, Candidates, Reader, Record, Snapshot, StreamId, TimeRange};
 
 use super::cursor::{Cursor, query_hash};
-use super::page::{Key, PageRequest};
+use super::export::Records;
+use super::page::{Key, Page, PageRequest, page};
 use super::question::{Question, Reads};
 use super::select::Order;
 use super::{Context, ExecError, Stats};
@@ -108,6 +109,25 @@ impl Search {
     /// # Errors
     /// When the query may not go on.
     pub fn next_page(&mut self, limit: usize, context: &Context) -> Result<Vec<Hit>, ExecError> {
+        self.next(limit, context, Reads::page)
+    }
+
+    /// The next records as stored, whatever a LogQL query makes of their lines; otherwise as [`Search::next_page`].
+    ///
+    /// # Errors
+    /// When the query may not go on.
+    pub fn next_records(&mut self, limit: usize, context: &Context) -> Result<Vec<Record>, ExecError> {
+        self.next(limit, context, |reads, blocks, request, context| {
+            page(blocks, &Records(reads), request, context)
+        })
+    }
+
+    fn next<T>(
+        &mut self,
+        limit: usize,
+        context: &Context,
+        read: impl FnOnce(&Reads, &[BlockRef], &PageRequest, &Context) -> Result<Page<T>, ExecError>,
+    ) -> Result<Vec<T>, ExecError> {
         if !self.more || limit == 0 {
             return Ok(Vec::new());
         }
@@ -118,13 +138,13 @@ impl Search {
             max_bytes: MAX_PAGE_BYTES,
             after: self.after,
         };
-        let found = self.reads.page(&self.candidates.blocks, &request, context)?;
+        let found = read(&self.reads, &self.candidates.blocks, &request, context)?;
         self.more = found.more && !found.rows.is_empty();
         self.found_any |= !found.rows.is_empty();
         if let Some((key, _)) = found.rows.last() {
             self.after = Some(*key);
         }
-        Ok(found.rows.into_iter().map(|(_, hit)| hit).collect())
+        Ok(found.rows.into_iter().map(|(_, item)| item).collect())
     }
 
     /// Whether hits may follow.
@@ -184,8 +204,9 @@ impl Search {
                 let timestamps = block.timestamps()?;
                 let start = timestamps.partition_point(|ts| *ts < ts_ns);
                 let end = timestamps.partition_point(|ts| *ts <= ts_ns);
-                self.reads.visit(&block, start..end, |row| {
+                self.reads.visit(&block, start..end, Order::Forward, &mut |row| {
                     keys.push(Key { ts_ns, stream, seq: first_seq + row as u64 });
+                    ControlFlow::Continue(())
                 })
             });
             if let Err(error) = read {

@@ -40,6 +40,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("/ready", get(ready)),
         ("/metrics", get(metrics_text)),
         ("/api/v1/search", get(search::search)),
+        ("/api/v1/export", get(search::export)),
         ("/api/v1/explain", get(explain::of_query)),
         ("/api/v1/tail", get(tail::tail)),
         ("/api/v1/traces/{id}", get(trace::trace)),

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use store::TimeRange;
+use store::{Record, TimeRange};
 
 use super::error::ApiError;
 use super::params::{Params, order, range};
@@ -17,6 +17,7 @@ use crate::exec::count::{CountRequest, Counts, Step, count};
 use crate::exec::cursor::Cursor;
 use crate::exec::question::Question;
 use crate::exec::search::{Search, SearchRequest, UnknownField};
+use crate::exec::select::Order;
 use crate::exec::{Context, ExecError, Stats};
 use crate::logql::ast::Expr;
 use crate::{Hit, logql, search, time};
@@ -66,7 +67,7 @@ pub(super) async fn search(
                 "counts come in JSON answers only; leave `count_by` and `step` away",
             ));
         }
-        return stream::answer(state, request, params.limit.unwrap_or(DEFAULT_LIMIT)).await;
+        return stream::answer::<Hit>(state, request, params.limit.unwrap_or(DEFAULT_LIMIT)).await;
     }
     let limit = params.limit.unwrap_or(DEFAULT_LIMIT);
     let max = state.config().max_limit;
@@ -119,6 +120,31 @@ fn answer(
 
 pub(super) fn wants_ndjson(headers: &HeaderMap) -> bool {
     headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).any(|v| v.contains(NDJSON))
+}
+
+/// Parameters of an export.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ExportParams {
+    query: String,
+    start: Option<String>,
+    end: Option<String>,
+    since: Option<String>,
+}
+
+/// `GET /api/v1/export`: every record found, whole and oldest first, as lines that `binnacle ingest` reads back.
+pub(super) async fn export(
+    State(state): State<AppState>,
+    Params(params): Params<ExportParams>,
+) -> Result<Response, ApiError> {
+    let request = SearchRequest {
+        question: question(&params.query)?,
+        range: range(params.start.as_deref(), params.end.as_deref(), params.since.as_deref())?,
+        order: Order::Forward,
+        cursor: None,
+        query: params.query,
+    };
+    stream::answer::<Record>(state, request, 0).await
 }
 
 /// Reads a query in either language.

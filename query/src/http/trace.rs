@@ -65,7 +65,7 @@ pub(super) async fn trace(
     let request = params.request(&id)?;
     let limit = params.limit.unwrap_or(DEFAULT_LIMIT);
     if wants_ndjson(&headers) {
-        return stream::answer(state, request, limit).await;
+        return stream::answer::<crate::Hit>(state, request, limit).await;
     }
     let max = state.config().max_limit;
     if limit == 0 || limit > max {
