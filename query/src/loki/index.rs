@@ -92,29 +92,42 @@ struct VolumeRequest {
     matchers: Vec<Matcher>,
     range: TimeRange,
     limit: usize,
-    target_labels: Vec<String>,
+    /// Labels that volumes are told by; `None` for all that streams have.
+    target_labels: Option<Vec<String>>,
     by_label_name: bool,
 }
 
 impl VolumeRequest {
     fn new(params: &Params, state: &AppState) -> Result<Self, LokiError> {
-        let matchers = params.matchers()?;
+        let mut matchers = params.matchers()?;
         let targets = params.get("targetLabels").unwrap_or_default();
-        let mut target_labels: Vec<String> =
+        let mut names: Vec<String> =
             targets.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
         let by_label_name = match params.get("aggregateBy") {
             None | Some("series") => false,
             Some("labels") => true,
-            Some(other) => return Err(LokiError::bad(format!("invalid aggregateBy option `{other}`"))),
+            Some(other) => {
+                return Err(LokiError::bad(format!(
+                    "invalid aggregation option `{other}`: series or labels"
+                )));
+            }
         };
-        if target_labels.is_empty() && !by_label_name {
-            target_labels = matchers.iter().map(|matcher| matcher.name.clone()).collect();
+        let has_targets = !names.is_empty();
+        if !has_targets {
+            names = matchers.iter().map(|matcher| matcher.name.clone()).collect();
+        }
+        for name in names.iter().filter(|_| has_targets) {
+            // Streams without a label that is asked for do not count.
+            let any = Matcher { name: name.clone(), op: MatchOp::Regex, value: ".+".to_owned() };
+            if !matchers.iter().any(|matcher| matcher.name == *name) {
+                matchers.push(any);
+            }
         }
         Ok(Self {
             matchers,
             range: params.range()?,
             limit: params.limit("limit", DEFAULT_LIMIT)?.min(state.config().loki.max_volumes),
-            target_labels,
+            target_labels: (!names.is_empty()).then_some(names),
             by_label_name,
         })
     }
@@ -126,10 +139,9 @@ impl VolumeRequest {
         steps: Steps,
         range_ns: i64,
     ) -> Result<(Matrix, Stats), LokiError> {
-        let names = if self.by_label_name && self.target_labels.is_empty() {
-            self.label_names(state).await?
-        } else {
-            self.target_labels.clone()
+        let names = match &self.target_labels {
+            Some(names) => names.clone(),
+            None => self.label_names(state).await?,
         };
         let groups: Vec<Vec<String>> =
             if self.by_label_name { names.into_iter().map(|name| vec![name]).collect() } else { vec![names] };

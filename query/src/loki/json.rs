@@ -184,6 +184,9 @@ pub(super) fn streams(body: &mut Body, entries: &[Entry], categorize: bool) {
         let key = labels.map(|(_, name, value)| (name.as_ref(), value.as_ref())).collect();
         streams.entry(key).or_default().push(entry);
     }
+    // As Loki orders them: by their labels as text, in which `a1` comes before `a`.
+    let mut streams: Vec<_> = streams.into_iter().collect();
+    streams.sort_by_cached_key(|(labels, _)| LabelSet::new(labels.iter().copied()).to_string());
     body.raw("[");
     body.list(streams, |body, (labels, entries)| {
         body.raw("{\"stream\":");

@@ -1,175 +1,431 @@
-//! Rules that every query result keeps, whatever the query: Grafana's streaming reader and logcli rely on them.
+//! What every answer looks like, whatever was asked: Grafana's streaming reader, logcli and Logs Drilldown rely
+//! on each of these rules. [`check`] is applied to every answer of every test here.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
 
-use axum::body::Body;
-use axum::http::{Method, Request, StatusCode, header};
+use axum::http::StatusCode;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
-use store::{Labels, Level};
+use serde_json::value::RawValue;
 
-use super::{Server, record, target, text};
-use crate::Config;
+type Checked = Result<(), String>;
 
-/// Checks one successful query result.
-fn check_shape(body: &str, categorize: bool) {
-    assert!(body.ends_with('\n'), "{body}");
-    let result_at = body.find("\"result\":").unwrap();
-    assert!(body.find("\"resultType\":").unwrap() < result_at, "{body}");
-    assert_eq!(body.find("\"encodingFlags\":").is_some_and(|at| at < result_at), categorize, "{body}");
-    let value: Value = serde_json::from_str(body).unwrap();
-    assert_eq!(value["status"], "success");
-    let data = &value["data"];
-    check_stats(&data["stats"]);
-    if data["resultType"] == "scalar" {
-        return check_point(&data["result"]);
+macro_rules! rule {
+    ($holds:expr, $($text:tt)*) => {
+        if !$holds {
+            return Err(format!($($text)*));
+        }
+    };
+}
+
+/// What of a request the rules depend on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asked {
+    pub(super) path: String,
+    pub(super) categorize: bool,
+    /// `direction=forward`
+    pub(super) forward: bool,
+    /// The query itself says in which order series come.
+    pub(super) sorts: bool,
+}
+
+impl Asked {
+    pub(super) fn new(target: &str, categorize: bool) -> Self {
+        let (path, params) = target.split_once('?').unwrap_or((target, ""));
+        let params = params.to_ascii_lowercase();
+        Self {
+            path: path.to_owned(),
+            categorize,
+            forward: params.contains("direction=forward"),
+            sorts: params.contains("sort"),
+        }
     }
-    let results = data["result"].as_array().expect("`result` is an array, never null");
-    for item in results {
-        match data["resultType"].as_str().unwrap() {
-            "streams" => {
-                check_labels(&item["stream"]);
-                for line in item["values"].as_array().unwrap() {
-                    check_line(line.as_array().unwrap(), categorize);
+}
+
+/// An answer as a client gets it.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) content_type: String,
+    pub(super) nosniff: bool,
+    pub(super) body: String,
+}
+
+/// Checks one answer.
+pub(super) fn check(asked: &Asked, answer: &Answer) -> Checked {
+    rule!(answer.body.ends_with('\n'), "the body does not end with a line feed");
+    let is_verdict = asked.path.ends_with("/format_query");
+    if !answer.status.is_success() && !is_verdict {
+        rule!(answer.content_type == "text/plain; charset=utf-8", "an error of type {}", answer.content_type);
+        rule!(answer.nosniff, "an error without `X-Content-Type-Options: nosniff`");
+        rule!(answer.body.trim().len() > 3 && !answer.body.starts_with('{'), "an error without a text");
+        return Ok(());
+    }
+    let Some(endpoint) = asked.path.strip_prefix("/loki/api/v1/") else { return Ok(()) };
+    if endpoint == "rules" {
+        rule!(answer.content_type == "application/yaml; charset=utf-8", "rules as {}", answer.content_type);
+        return Ok(());
+    }
+    rule!(
+        answer.content_type == "application/json; charset=UTF-8",
+        "an answer of type {}",
+        answer.content_type
+    );
+    let parts: Vec<&str> = endpoint.split('/').collect();
+    match parts.as_slice() {
+        ["query" | "query_range"] | ["index", "volume" | "volume_range"] => query_result(asked, &answer.body),
+        ["labels"] | ["label", _, "values"] => label_list(&answer.body),
+        ["series"] => series(&answer.body),
+        ["index", "stats"] => index_stats(&answer.body),
+        ["detected_labels"] => detected_labels(&answer.body),
+        ["detected_fields"] => detected_fields(&answer.body),
+        ["detected_field", _, "values"] => detected_values(&answer.body),
+        ["patterns"] => patterns(&answer.body),
+        ["drilldown-limits"] => drilldown_limits(&answer.body),
+        ["format_query"] | ["status", "buildinfo"] => object(&answer.body).map(drop),
+        _ => Err(format!("no rules for `{}`", asked.path)),
+    }
+}
+
+/// Checks one message of a live tail.
+pub(super) fn check_frame(text: &str, categorize: bool) -> Checked {
+    let frame = object(text)?;
+    rule!(frame.get("encodingFlags").is_some() == categorize, "flags that nobody asked for, or none");
+    let streams = list(frame.required("streams")?)?;
+    for stream in &streams {
+        one_stream(stream, categorize, true)?;
+    }
+    for dropped in frame.get("dropped_entries").map_or(Ok(Vec::new()), list)? {
+        let dropped = object(dropped)?;
+        labels(dropped.required("labels")?)?;
+        nanoseconds(&value(dropped.required("timestamp")?)?)?;
+    }
+    Ok(())
+}
+
+// === JSON with its order ===
+
+/// An object with its keys in order, none of them twice.
+struct Object<'a>(Vec<(Cow<'a, str>, &'a str)>);
+
+impl<'a> Object<'a> {
+    fn get(&self, key: &str) -> Option<&'a str> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, raw)| *raw)
+    }
+
+    fn required(&self, key: &str) -> Result<&'a str, String> {
+        self.get(key).ok_or_else(|| format!("`{key}` is missing"))
+    }
+
+    fn place(&self, key: &str) -> usize {
+        self.0.iter().position(|(name, _)| name == key).unwrap_or(usize::MAX)
+    }
+
+    fn only(&self, known: &[&str]) -> Checked {
+        match self.0.iter().find(|(name, _)| !known.contains(&name.as_ref())) {
+            Some((name, _)) => Err(format!("`{name}` is unknown here")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some((key, raw)) = map.next_entry::<Cow<'de, str>, &'de RawValue>()? {
+                    entries.push((key, raw.get()));
                 }
-            }
-            "matrix" => {
-                check_labels(&item["metric"]);
-                item["values"].as_array().unwrap().iter().for_each(check_point);
-            }
-            "vector" => {
-                check_labels(&item["metric"]);
-                check_point(&item["value"]);
-            }
-            other => panic!("unknown result type {other}"),
-        }
-    }
-}
-
-fn check_labels(labels: &Value) {
-    assert!(labels.as_object().unwrap().values().all(Value::is_string), "{labels}");
-}
-
-fn check_line(line: &[Value], categorize: bool) {
-    assert_eq!(line.len(), if categorize { 3 } else { 2 });
-    assert!(line[0].as_str().unwrap().parse::<i64>().is_ok() && line[1].is_string());
-    for (key, labels) in line.get(2).and_then(Value::as_object).into_iter().flatten() {
-        assert!(["structuredMetadata", "parsed"].contains(&key.as_str()), "{key}");
-        check_labels(labels);
-    }
-}
-
-fn check_point(point: &Value) {
-    let point = point.as_array().unwrap();
-    assert!(point.len() == 2 && point[0].is_number(), "{point:?}");
-    let value = point[1].as_str().unwrap();
-    assert!(["NaN", "+Inf", "-Inf"].contains(&value) || !value.contains(['e', 'i', 'n']), "{value}");
-}
-
-/// logcli refuses a whole number that is written with a fraction.
-fn check_stats(stats: &Value) {
-    for (name, value) in stats["summary"].as_object().unwrap() {
-        assert!(value.is_u64() || ["execTime", "queueTime"].contains(&name.as_str()), "{name}: {value}");
-    }
-}
-
-fn server() -> Server {
-    let server = Server::new(Config::default());
-    let labels = Arc::new(Labels::new([("app", "a")]));
-    let lines =
-        ["{\"v\":1.5,\"q\":\"x\\\"y\"}", "v=2 q=\"\u{1f600}\"", "not \u{0} text", "", "v=NaN", "v=Inf"];
-    let records = lines
-        .iter()
-        .zip(1..)
-        .map(|(line, i)| record(&labels, i * 1_000_000_000, line, Vec::new(), Level::Info));
-    server.load(records.collect());
-    server
-}
-
-#[tokio::test]
-async fn every_result_keeps_the_rules() {
-    let server = server();
-    let queries = [
-        "{app=\"a\"}",
-        "{app=\"a\"} | json",
-        "{app=\"a\"} | logfmt | line_format `{{.v}}`",
-        "{app=\"none\"}",
-        "rate({app=\"a\"}[5s])",
-        "sum(max_over_time({app=\"a\"} | logfmt | unwrap v [5s])) by (app)",
-        "vector(1) / 0",
-        "1",
-        "topk(1, count_over_time({app=\"a\"} | logfmt [10s]))",
-    ];
-    for query in queries {
-        for flag in [None, Some(("x-loki-response-encoding-flags", "categorize-labels"))] {
-            let path = target(
-                "/loki/api/v1/query_range",
-                &format!("query={query} & start=0 & end=20 & step=1500ms"),
-            );
-            let (status, body) = server.get(&path, flag).await;
-            assert_eq!(status, StatusCode::OK, "{query}: {body}");
-            check_shape(&body, flag.is_some());
-            let (status, body) =
-                server.get(&target("/loki/api/v1/query", &format!("query={query} & time=10")), flag).await;
-            match query.starts_with('{') {
-                true => assert_eq!(status, StatusCode::BAD_REQUEST),
-                false => check_shape(&body, flag.is_some()),
+                Ok(Object(entries))
             }
         }
+        deserializer.deserialize_map(Entries)
     }
 }
 
-#[tokio::test]
-async fn errors_are_plain_text() {
-    let server = server();
-    let request = Request::get("/loki/api/v1/query?query=sum(").body(Body::empty()).unwrap();
-    let response = server.send(request).await;
-    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
-    assert_eq!(response.headers()[header::CONTENT_TYPE], "text/plain; charset=utf-8");
-    assert_eq!(response.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
-    let (_, body) = text(response).await;
-    assert!(body.starts_with("parse error at line 1, col 5"), "{body}");
+fn object(text: &str) -> Result<Object<'_>, String> {
+    let object: Object<'_> = serde_json::from_str(text).map_err(|e| format!("no object: {e}"))?;
+    let names: BTreeSet<&str> = object.0.iter().map(|(name, _)| name.as_ref()).collect();
+    rule!(names.len() == object.0.len(), "a key stands twice in {text}");
+    Ok(object)
 }
 
-#[tokio::test]
-async fn forms_are_read_like_query_strings() {
-    let server = server();
-    let request = Request::builder()
-        .method(Method::POST)
-        .uri("/loki/api/v1/query")
-        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .body(Body::from("query=vector%281%29&time=7"))
-        .unwrap();
-    let (status, body) = text(server.send(request).await).await;
-    assert_eq!(status, StatusCode::OK, "{body}");
-    assert!(body.contains("[7,\"1\"]"), "{body}");
+/// A list; `null` is none.
+fn list(text: &str) -> Result<Vec<&str>, String> {
+    let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|e| format!("no list: {e} in {text}"))?;
+    Ok(items.into_iter().map(RawValue::get).collect())
 }
 
-#[tokio::test]
-async fn answers_are_compressed_on_demand() {
-    let server = server();
-    let request = Request::get(target("/loki/api/v1/query_range", "query={app=\"a\"} & start=0 & end=20"))
-        .header(header::ACCEPT_ENCODING, "gzip")
-        .body(Body::empty())
-        .unwrap();
-    assert_eq!(server.send(request).await.headers()[header::CONTENT_ENCODING], "gzip");
+fn value(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|e| e.to_string())
 }
 
-#[tokio::test]
-async fn too_many_series_are_refused_or_cut() {
-    let mut config = Config::default();
-    config.loki.max_series = 2;
-    let server = Server::new(config);
-    let labels = Arc::new(Labels::new([("app", "a")]));
-    let records =
-        (1..=3).map(|i| record(&labels, i * 1_000_000_000, &format!("v={i}"), Vec::new(), Level::Unset));
-    server.load(records.collect());
-    let path = target("/loki/api/v1/query", "query=count_over_time({app=\"a\"} | logfmt [1m]) & time=10");
-    let (status, body) = server.get(&path, None).await;
-    assert_eq!(status, StatusCode::BAD_REQUEST);
-    assert!(body.contains("maximum number of series (2) reached for a single query"), "{body}");
-    let (status, body) = server.get(&path, Some(("x-query-tags", "Source=grafana-lokiexplore-app"))).await;
-    assert_eq!(status, StatusCode::OK, "{body}");
-    let value: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!(value["data"]["result"].as_array().unwrap().len(), 2);
-    assert_eq!(value["warnings"].as_array().unwrap().len(), 1);
+fn string(text: &str) -> Result<String, String> {
+    serde_json::from_str(text).map_err(|_| format!("{text} is no string"))
+}
+
+/// A whole number written without a fraction: typed clients refuse any other.
+fn whole(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text} is no whole number"))
+}
+
+/// Names and values, all of them strings, by name.
+fn labels(text: &str) -> Result<Vec<(String, String)>, String> {
+    let pairs = object(text)?.0;
+    let pairs: Vec<(String, String)> = pairs
+        .into_iter()
+        .map(|(name, raw)| Ok((name.into_owned(), string(raw)?)))
+        .collect::<Result<_, String>>()?;
+    Ok(pairs)
+}
+
+// === Results of queries ===
+
+fn query_result(asked: &Asked, body: &str) -> Checked {
+    let envelope = object(body)?;
+    envelope.only(&["status", "warnings", "data"])?;
+    rule!(string(envelope.required("status")?)? == "success", "the status is no success");
+    for warning in envelope.get("warnings").map_or(Ok(Vec::new()), list)? {
+        string(warning)?;
+    }
+    let data = object(envelope.required("data")?)?;
+    data.only(&["resultType", "encodingFlags", "result", "stats"])?;
+    rule!(data.place("resultType") < data.place("result"), "`resultType` comes after `result`");
+    match data.get("encodingFlags") {
+        Some(flags) => {
+            rule!(asked.categorize, "`encodingFlags` that nobody asked for");
+            rule!(data.place("encodingFlags") < data.place("result"), "`encodingFlags` comes after `result`");
+            rule!(list(flags)? == ["\"categorize-labels\""], "flags {flags}");
+        }
+        None => rule!(!asked.categorize, "no `encodingFlags`"),
+    }
+    data.get("stats").map_or(Ok(()), stats)?;
+    let result = data.required("result")?;
+    match string(data.required("resultType")?)?.as_str() {
+        "scalar" => point(result).map(drop),
+        "streams" => streams(asked, &list(result)?),
+        "matrix" => matrix(&list(result)?),
+        "vector" => vector(asked, &list(result)?),
+        other => Err(format!("unknown result type `{other}`")),
+    }
+}
+
+fn streams(asked: &Asked, items: &[&str]) -> Checked {
+    let mut names = Vec::new();
+    for item in items {
+        names.push(one_stream(item, asked.categorize, asked.forward)?);
+    }
+    rule!(names.is_sorted_by(|a, b| a < b), "streams are not in the order of their labels: {names:?}");
+    Ok(())
+}
+
+/// One stream; its labels as Loki writes them.
+fn one_stream(item: &str, categorize: bool, forward: bool) -> Result<String, String> {
+    let stream = object(item)?;
+    stream.only(&["stream", "values"])?;
+    let labels = labels(stream.required("stream")?)?;
+    let lines = list(stream.required("values")?)?;
+    rule!(!lines.is_empty(), "a stream without lines");
+    let mut times = Vec::new();
+    for line in lines {
+        times.push(one_line(line, categorize)?);
+    }
+    if !forward {
+        times.reverse();
+    }
+    rule!(times.is_sorted(), "lines are not in the order asked for: {item}");
+    let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    Ok(format!("{{{}}}", pairs.join(", ")))
+}
+
+/// One line; its time.
+fn one_line(line: &str, categorize: bool) -> Result<i64, String> {
+    let parts = list(line)?;
+    rule!(parts.len() == if categorize { 3 } else { 2 }, "a line of {} parts: {line}", parts.len());
+    string(parts[1])?;
+    if let Some(categories) = parts.get(2) {
+        let categories = object(categories)?;
+        categories.only(&["structuredMetadata", "parsed"])?;
+        for (_, pairs) in &categories.0 {
+            labels(pairs)?;
+        }
+    }
+    nanoseconds(&value(parts[0])?)
+}
+
+fn nanoseconds(time: &Value) -> Result<i64, String> {
+    let text = time.as_str().ok_or_else(|| format!("the time {time} is no string"))?;
+    text.parse().map_err(|_| format!("the time `{text}` is not in nanoseconds"))
+}
+
+fn matrix(items: &[&str]) -> Checked {
+    let mut names = Vec::new();
+    for item in items {
+        let series = object(item)?;
+        series.only(&["metric", "values"])?;
+        names.push(labels(series.required("metric")?)?);
+        let points = list(series.required("values")?)?;
+        rule!(!points.is_empty(), "a series without points");
+        let times: Vec<f64> = points.into_iter().map(point).collect::<Result<_, _>>()?;
+        rule!(times.is_sorted_by(|a, b| a < b), "points are not in the order of time");
+    }
+    each_once(&names)
+}
+
+fn vector(asked: &Asked, items: &[&str]) -> Checked {
+    let mut names = Vec::new();
+    for item in items {
+        let series = object(item)?;
+        series.only(&["metric", "value"])?;
+        names.push(labels(series.required("metric")?)?);
+        point(series.required("value")?)?;
+    }
+    // Volumes are in the order of their size.
+    let ordered_by_value = asked.sorts || asked.path.contains("/index/");
+    rule!(ordered_by_value || names.is_sorted(), "series are not in the order of their labels: {names:?}");
+    each_once(&names)
+}
+
+fn each_once(names: &[Vec<(String, String)>]) -> Checked {
+    rule!(names.iter().collect::<BTreeSet<_>>().len() == names.len(), "a series comes twice: {names:?}");
+    Ok(())
+}
+
+/// `[seconds, "value"]`; the seconds.
+fn point(text: &str) -> Result<f64, String> {
+    let parts = list(text)?;
+    rule!(parts.len() == 2, "a point of {} parts", parts.len());
+    let decimals = parts[0].split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    let plain = parts[0].bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'.'));
+    rule!(plain && decimals <= 3, "the time {} is not in seconds with milliseconds", parts[0]);
+    let number = string(parts[1])?;
+    let plain = number.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'.'))
+        && number.parse::<f64>().is_ok()
+        && !(number.contains('.') && number.ends_with('0'));
+    rule!(plain || ["NaN", "+Inf", "-Inf"].contains(&number.as_str()), "the value `{number}`");
+    parts[0].parse().map_err(|_| format!("the time {}", parts[0]))
+}
+
+/// logcli decodes into typed fields.
+fn stats(text: &str) -> Checked {
+    let stats = object(text)?;
+    stats.only(&["summary", "querier", "ingester", "cache", "index"])?;
+    for (name, raw) in object(stats.required("summary")?)?.0 {
+        if !["execTime", "queueTime"].contains(&name.as_ref()) {
+            whole(raw).map_err(|e| format!("stats, {name}: {e}"))?;
+        }
+    }
+    Ok(())
+}
+
+// === Everything else ===
+
+fn label_list(body: &str) -> Checked {
+    let answer = object(body)?;
+    answer.only(&["status", "data"])?;
+    let Some(data) = answer.get("data") else { return Ok(()) };
+    let names: Vec<String> = list(data)?.into_iter().map(string).collect::<Result<_, _>>()?;
+    rule!(!names.is_empty(), "an empty list is left away");
+    rule!(names.is_sorted_by(|a, b| a < b), "not sorted, or twice: {names:?}");
+    Ok(())
+}
+
+fn series(body: &str) -> Checked {
+    let sets = list(object(body)?.required("data")?)?;
+    let sets: BTreeSet<Vec<(String, String)>> = sets.into_iter().map(labels).collect::<Result<_, _>>()?;
+    rule!(sets.iter().all(|set| !set.is_empty()), "a series without labels");
+    Ok(())
+}
+
+fn index_stats(body: &str) -> Checked {
+    let stats = object(body)?;
+    stats.only(&["streams", "chunks", "bytes", "entries"])?;
+    rule!(stats.0.len() == 4, "something is missing");
+    stats.0.iter().try_for_each(|(_, raw)| whole(raw).map(drop))
+}
+
+fn detected_labels(body: &str) -> Checked {
+    let answer = object(body)?;
+    answer.only(&["detectedLabels"])?;
+    let Some(found) = answer.get("detectedLabels") else { return Ok(()) };
+    for label in list(found)? {
+        let label = object(label)?;
+        string(label.required("label")?)?;
+        rule!(whole(label.required("cardinality")?)? > 0, "a label without values");
+    }
+    Ok(())
+}
+
+fn detected_fields(body: &str) -> Checked {
+    let answer = object(body)?;
+    whole(answer.required("limit")?)?;
+    for field in list(answer.required("fields")?)? {
+        let field = object(field)?;
+        field.only(&["label", "type", "cardinality", "parsers", "jsonPath"])?;
+        string(field.required("label")?)?;
+        let kind = string(field.required("type")?)?;
+        rule!(
+            ["string", "int", "float", "boolean", "duration", "bytes"].contains(&kind.as_str()),
+            "a field of type `{kind}`"
+        );
+        rule!(whole(field.required("cardinality")?)? > 0, "a field without values");
+        let parsers = field.required("parsers")?;
+        rule!(parsers != "[]", "metadata is told by `null`, not by an empty list");
+        let is_json = parsers.contains("\"json\"");
+        rule!(field.get("jsonPath").is_none() || is_json, "a path without JSON");
+        for key in field.get("jsonPath").map_or(Ok(Vec::new()), list)? {
+            string(key)?;
+        }
+        if parsers != "null" {
+            let parsers = list(parsers)?;
+            rule!(parsers.iter().all(|p| ["\"json\"", "\"logfmt\""].contains(p)), "parsers {parsers:?}");
+        }
+    }
+    Ok(())
+}
+
+fn detected_values(body: &str) -> Checked {
+    let answer = object(body)?;
+    whole(answer.required("limit")?)?;
+    list(answer.required("values")?)?.into_iter().try_for_each(|value| string(value).map(drop))
+}
+
+fn patterns(body: &str) -> Checked {
+    for pattern in list(object(body)?.required("data")?)? {
+        let pattern = object(pattern)?;
+        pattern.only(&["pattern", "level", "samples"])?;
+        rule!(!string(pattern.required("pattern")?)?.is_empty(), "an empty pattern");
+        pattern.get("level").map_or(Ok(String::new()), string)?;
+        let mut times = Vec::new();
+        for sample in list(pattern.required("samples")?)? {
+            let parts = list(sample)?;
+            rule!(parts.len() == 2 && whole(parts[1])? > 0, "a sample {sample}");
+            times.push(whole(parts[0])?);
+        }
+        rule!(!times.is_empty() && times.is_sorted_by(|a, b| a < b), "samples at {times:?}");
+    }
+    Ok(())
+}
+
+fn drilldown_limits(body: &str) -> Checked {
+    let answer = object(body)?;
+    string(answer.required("version")?)?;
+    let limits = object(answer.required("limits")?)?;
+    for name in ["max_entries_limit_per_query", "max_query_series", "volume_max_series"] {
+        whole(limits.required(name)?)?;
+    }
+    for name in ["discover_service_name", "log_level_fields"] {
+        list(limits.required(name)?)?;
+    }
+    Ok(())
 }
