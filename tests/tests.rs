@@ -26,3 +26,4 @@ mod metrics_page;
 mod processes;
 mod push;
 mod rotation;
+mod trace_export;

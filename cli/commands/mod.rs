@@ -25,7 +25,7 @@ use anyhow::Context;
 
 use crate::Outcome;
 use crate::args::{Cli, Command, Common};
-use crate::config::{Config, Sources};
+use crate::config::{Config, Sources, opentelemetry};
 
 /// Does what was typed.
 ///
@@ -74,7 +74,7 @@ fn sources(common: &Common) -> anyhow::Result<Sources> {
     };
     let environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
-        .filter(|(name, _)| name.starts_with("BINNACLE_"))
+        .filter(|(name, _)| name.starts_with("BINNACLE_") || name.starts_with(opentelemetry::PREFIX))
         .collect();
     Ok(Sources { file, environment, flags: common.settings() })
 }

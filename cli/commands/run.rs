@@ -11,6 +11,7 @@ use anyhow::Context;
 use axum::Router;
 use collector::Enricher;
 use collector::docker::{self, DockerHost};
+use collector::export::{ExportMetrics, Exporter};
 use collector::exposition::Exposition;
 use collector::log_metrics::LogMetrics;
 use collector::observer::Observer;
@@ -105,6 +106,9 @@ async fn live(config: Config, roles: Roles, stop: CancellationToken) -> anyhow::
     }
     if let Some(writer) = store.writer.clone().filter(|_| config.traces.enabled) {
         sources.make_traces(&config, &registry, writer);
+    }
+    if let Some(writer) = store.writer.clone().filter(|_| config.export.is_on()) {
+        sources.send_traces(&config, &registry, writer)?;
     }
     let requests_end = CancellationToken::new();
     let mut serving = JoinSet::new();
@@ -282,6 +286,22 @@ impl Sources {
             collector::traces::follow(config, writer, metrics, stop).await;
             Ok(())
         });
+    }
+
+    /// Sends traces as they are made.
+    fn send_traces(&mut self, config: &Config, registry: &Registry, writer: Writer) -> anyhow::Result<()> {
+        let metrics = ExportMetrics::new(registry).context("cannot register the metrics of the export")?;
+        let exporter = Exporter::new(&config.export, metrics)?;
+        tracing::info!("sending traces to {}", exporter.url());
+        if !config.traces.enabled {
+            tracing::warn!("no new traces are made, so none are sent: `traces.enabled` is false");
+        }
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            collector::export::follow(exporter, writer, stop).await;
+            Ok(())
+        });
+        Ok(())
     }
 
     fn docker(

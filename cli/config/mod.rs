@@ -4,6 +4,7 @@
 //! Every setting is checked on its own, so that one start reports all mistakes at once. The sources are
 //! passed in: nothing here reads the process environment.
 
+pub(crate) mod opentelemetry;
 #[cfg(test)]
 mod reference;
 mod sources;
@@ -42,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) retention: store::RetentionConfig,
     /// Traces made of log lines.
     pub(crate) traces: correlation::Config,
+    /// Traces sent to an OTLP receiver.
+    pub(crate) export: collector::ExportConfig,
     /// Answers to queries.
     pub(crate) query: query::Config,
 }
@@ -59,6 +62,7 @@ impl Default for Config {
             store: store::Config::default(),
             retention: store::RetentionConfig::default(),
             traces: correlation::Config::default(),
+            export: collector::ExportConfig::default(),
             query: query::Config::default(),
         }
     }
@@ -159,6 +163,7 @@ impl Config {
             ("store", self.store.validate()),
             ("retention", self.retention.validate()),
             ("traces", self.traces.validate()),
+            ("export", self.export.validate()),
             ("query", self.query.validate()),
         ];
         sections
@@ -213,6 +218,35 @@ mod tests {
         for part in ["`listne` (test.yaml)", "did you mean `listen`", "xml", "BINNACLE_LISTEN", "nowhere"] {
             assert!(message.contains(part), "{part} not in {message}");
         }
+    }
+
+    #[test]
+    fn variables_of_opentelemetry_are_settings_of_the_export() {
+        let general = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://general:4318"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=secret"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+            ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc"),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", ""),
+        ];
+        let config =
+            load("export: {endpoint: 'http://file:1', certificate: /ca.pem}", &general, &[]).unwrap();
+        assert_eq!(config.export.endpoint.as_deref(), Some("http://general:4318"));
+        assert_eq!(config.export.timeout.to_string(), "2s500ms");
+        assert_eq!(config.export.protocol, collector::export::Protocol::Grpc);
+        assert_eq!(config.export.certificate, Some("/ca.pem".into()));
+        let ours = [general.as_slice(), &[("BINNACLE_EXPORT_ENDPOINT", "http://ours:1")]].concat();
+        assert_eq!(load("", &ours, &[]).unwrap().export.endpoint.as_deref(), Some("http://ours:1"));
+
+        let wrong = [("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")];
+        let message = load("", &wrong, &[]).unwrap_err();
+        assert!(
+            message.contains("OTEL_EXPORTER_OTLP_PROTOCOL") && message.contains("http/json"),
+            "{message}"
+        );
+        let shown = settings_that_differ(&config, &Config::default());
+        assert!(!format!("{shown:?}").contains("secret"), "{shown:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Config, Mistake};
+use super::{Config, Mistake, opentelemetry};
 
 /// Variables that are read elsewhere: by flags, clients and the log.
 const NO_SETTINGS: [&str; 6] = [
@@ -24,7 +24,7 @@ const NO_SETTINGS: [&str; 6] = [
 pub(crate) struct Sources {
     /// Name and text of the configuration file.
     pub(crate) file: Option<(String, String)>,
-    /// Variables that begin with `BINNACLE_`.
+    /// Variables that begin with `BINNACLE_`, and OpenTelemetry's for exporters.
     pub(crate) environment: BTreeMap<String, String>,
     /// Path of the setting and the value typed.
     pub(crate) flags: Vec<(String, String)>,
@@ -84,6 +84,9 @@ impl Sources {
         if let Some((name, text)) = &self.file {
             file_settings(name, text, defaults, &known, &mut settings, mistakes);
         }
+        for (path, variable, text) in opentelemetry::settings(&self.environment) {
+            settings.push(Setting::plain(path, &variable, text));
+        }
         for path in &known {
             let variable = environment_name(path);
             if let Some(text) = self.environment.get(&variable) {
@@ -106,7 +109,7 @@ impl Sources {
         self.environment
             .keys()
             .map(String::as_str)
-            .filter(|name| !ours(name) && !known.iter().any(|k| k == name))
+            .filter(|name| name.starts_with("BINNACLE_") && !ours(name) && !known.iter().any(|k| k == name))
             .collect()
     }
 }
@@ -159,6 +162,11 @@ fn suggestion(path: &str, known: &[String]) -> String {
 }
 
 impl Setting {
+    /// A text that is no YAML.
+    fn plain(path: &str, origin: &str, text: String) -> Self {
+        Self { path: path.to_owned(), origin: origin.to_owned(), candidates: vec![Value::String(text)] }
+    }
+
     fn from_text(path: &str, origin: &str, text: &str) -> Self {
         let mut candidates = Vec::new();
         if let Ok(value) = serde_saphyr::from_str::<Value>(text) {

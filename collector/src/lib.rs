@@ -8,6 +8,7 @@ pub mod cgroup;
 pub mod config;
 pub mod demo;
 pub mod docker;
+pub mod export;
 pub mod exposition;
 pub mod ingest;
 pub mod lifecycle;
@@ -21,5 +22,6 @@ pub mod stats;
 pub mod traces;
 
 pub use config::{CollectConfig, IngestConfig};
+pub use export::ExportConfig;
 pub use multiline::{Joined, Joiner, RawLine};
 pub use parse::{Enricher, Format, LineTime, ParseOptions};

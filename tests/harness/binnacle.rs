@@ -13,7 +13,9 @@ use super::wait_for;
 pub(crate) fn binnacle() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_binnacle"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("BINNACLE_") || name == "DOCKER_HOST" {
+        if ["BINNACLE_", "OTEL_"].iter().any(|ours| name.to_string_lossy().starts_with(ours))
+            || name == "DOCKER_HOST"
+        {
             command.env_remove(name);
         }
     }
@@ -169,7 +171,7 @@ impl Server {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")

@@ -9,6 +9,7 @@ pub(crate) mod image;
 pub(crate) mod ledger;
 pub(crate) mod prometheus;
 pub(crate) mod proxy;
+pub(crate) mod receiver;
 #[path = "../emitter/script.rs"]
 pub(crate) mod script;
 pub(crate) mod site;

@@ -44,7 +44,8 @@ impl Reader {
         self.spans().spans_of(trace_id)
     }
 
-    /// Up to `max` spans with a higher sequence number than `seq`, by that number. Blocking.
+    /// Up to `max` spans with a higher sequence number than `seq`, by that number; fewer when they take more than
+    /// 2 MiB. Blocking.
     ///
     /// # Errors
     /// When the catalog cannot be read.

@@ -11,6 +11,7 @@
 mod content;
 mod read;
 mod retention;
+mod unsent;
 mod write;
 
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod tests;
 pub(crate) use content::Encoder;
 pub(crate) use read::SpanReader;
 pub(crate) use retention::enforce;
+pub(crate) use unsent::Unsent;
 pub(crate) use write::{EncodedTrace, delete_before, delete_oldest, remove, store_traces, total_bytes};
 
 use crate::record::TimeRange;

@@ -16,6 +16,10 @@ use crate::error::StoreError;
 /// looks each one's tags up, since enough of them will fit. Tests take both ways.
 const RARE_TAG: usize = if cfg!(test) { 3 } else { 10_000 };
 
+/// A page of spans ends when their bodies take this much: a request of that many bytes is below what OTLP
+/// receivers take (4 MiB over gRPC), even with one more span of the largest size.
+const MAX_PAGE_BYTES: usize = 2 << 20;
+
 /// All columns of a span, in the order in which [`span_of`] takes them.
 const COLUMNS: &str = "s.seq, s.trace_id, s.span_id, v.name, o.name, o.kind, s.start_ns, s.end_ns, s.error,
     s.checksum, s.content
@@ -72,15 +76,19 @@ impl SpanReader {
         Ok(page.spans)
     }
 
-    /// Up to `max` spans with a higher sequence number than `seq`.
+    /// Up to `max` spans with a higher sequence number than `seq`, fewer when they are large.
     pub(crate) fn spans_after(&self, seq: u64, max: usize) -> Result<SpanPage, StoreError> {
         self.read("read spans", |connection| {
             let sql = format!("SELECT {COLUMNS} WHERE s.seq > ?1 ORDER BY s.seq LIMIT ?2");
             let mut statement = connection.prepare_cached(&sql)?;
             let mut rows = statement.query(rusqlite::params![seq, max])?;
             let mut page = SpanPage { up_to: seq, ..SpanPage::default() };
-            while let Some(row) = rows.next()? {
+            let mut bytes = 0;
+            while bytes < MAX_PAGE_BYTES
+                && let Some(row) = rows.next()?
+            {
                 page.push(row)?;
+                bytes += page.spans.last().map_or(0, |span| span.span.body.len());
             }
             Ok(page)
         })

@@ -21,7 +21,7 @@ pub(crate) fn enforce(keeper: &Keeper, config: &RetentionConfig) -> Result<(), S
     if let Limit(Some(max)) = config.max_span_bytes {
         delete(keeper, "size", move |transaction| {
             if total_bytes(transaction)?.1 <= max.0 {
-                return Ok(0);
+                return Ok(Vec::new());
             }
             delete_oldest(transaction, STEP)
         })?;
@@ -38,7 +38,7 @@ pub(crate) fn enforce(keeper: &Keeper, config: &RetentionConfig) -> Result<(), S
 fn delete(
     keeper: &Keeper,
     reason: &str,
-    step: impl Fn(&Transaction<'_>) -> rusqlite::Result<u64> + Clone + Send + 'static,
+    step: impl Fn(&Transaction<'_>) -> rusqlite::Result<Vec<u64>> + Clone + Send + 'static,
 ) -> Result<(), StoreError> {
     loop {
         keeper.common.tenure.check()?;
@@ -46,9 +46,10 @@ fn delete(
         let expired = keeper
             .common
             .committer(move |committer| committer.catalog.change_spans("delete old spans", step))?;
-        if expired == 0 {
+        if expired.is_empty() {
             return Ok(());
         }
-        keeper.common.metrics.expired_spans.with_label_values(&[reason]).inc_by(expired);
+        keeper.common.unsent.expired(&expired);
+        keeper.common.metrics.expired_spans.with_label_values(&[reason]).inc_by(expired.len() as u64);
     }
 }

@@ -215,24 +215,25 @@ impl Totals {
     }
 }
 
-/// Deletes up to `max` spans that ended before `before_ns`, those that began first before others. Returns how
-/// many it were.
+/// Deletes up to `max` spans that ended before `before_ns`, those that began first before others. Returns their
+/// sequence numbers.
 pub(crate) fn delete_before(
     transaction: &Transaction<'_>,
     before_ns: i64,
     max: usize,
-) -> rusqlite::Result<u64> {
+) -> rusqlite::Result<Vec<u64>> {
     let old: Vec<u64> = transaction
         .prepare_cached(
             "SELECT seq FROM spans WHERE start_ns < ?1 AND end_ns < ?1 ORDER BY start_ns LIMIT ?2",
         )?
         .query_map(params![before_ns, max], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    delete_all(transaction, &old)
+    delete_all(transaction, &old)?;
+    Ok(old)
 }
 
-/// Deletes the `max` oldest spans. Returns how many it were.
-pub(crate) fn delete_oldest(transaction: &Transaction<'_>, max: usize) -> rusqlite::Result<u64> {
+/// Deletes the `max` oldest spans. Returns their sequence numbers.
+pub(crate) fn delete_oldest(transaction: &Transaction<'_>, max: usize) -> rusqlite::Result<Vec<u64>> {
     delete_before(transaction, i64::MAX, max)
 }
 

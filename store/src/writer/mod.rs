@@ -30,7 +30,7 @@ use crate::lock::FolderLock;
 use crate::metrics::Metrics;
 use crate::reader::Reader;
 use crate::record::Record;
-use crate::spans::{self, EncodedTrace, StoredTraces, TraceBatch};
+use crate::spans::{self, EncodedTrace, StoredTraces, TraceBatch, Unsent};
 use crate::state::Shared;
 use crate::{Config, RetentionConfig, recovery, retention};
 use budget::Budget;
@@ -62,6 +62,7 @@ struct Inner {
     flush_bytes: usize,
     ended: watch::Receiver<()>,
     reader: Reader,
+    unsent: Arc<Unsent>,
     #[cfg(test)]
     tenure: std::sync::Weak<Tenure>,
 }
@@ -91,6 +92,7 @@ impl Writer {
             flusher,
             keeper,
             fresh_words: FreshWords::default(),
+            unsent: Arc::default(),
             queue: queue.downgrade(),
             last_window: recovered.last_window.into(),
             last_part: recovered.last_part.into(),
@@ -115,6 +117,7 @@ impl Writer {
             metrics: Arc::clone(&common.metrics),
             ended,
             reader,
+            unsent: Arc::clone(&common.unsent),
             #[cfg(test)]
             tenure: Arc::downgrade(&common.tenure),
         };
@@ -190,6 +193,18 @@ impl Writer {
         }
         self.inner
             .committer(move |committer| committer.catalog.store_traces(&traces, &batch.gone, &batch.cursors))
+    }
+
+    /// Says that spans with a higher sequence number than `seq` are still to be sent somewhere, so that those
+    /// that retention deletes before are counted ([`Writer::take_expired_spans`]).
+    pub fn keep_count_of_spans_after(&self, seq: u64) {
+        self.inner.unsent.begins_after(seq);
+    }
+
+    /// How many spans that were still to be sent retention has deleted since the last call.
+    #[must_use]
+    pub fn take_expired_spans(&self) -> u64 {
+        self.inner.unsent.take_expired()
     }
 
     /// For files and other sources that can be read again: stores records in bulk at half the cost, durable

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::error::StoreError;
 use crate::indexer::FreshWords;
 use crate::metrics::Metrics;
+use crate::spans::Unsent;
 use crate::state::Shared;
 use crate::writer::budget::Budget;
 use crate::writer::committer::{Committer, Message};
@@ -26,6 +27,7 @@ pub(crate) struct Common {
     pub(crate) flusher: Worker,
     pub(crate) keeper: Worker,
     pub(crate) fresh_words: FreshWords,
+    pub(crate) unsent: Arc<Unsent>,
     /// Weak, so that the committer ends with the last writer.
     pub(crate) queue: mpsc::WeakSender<Message>,
     /// Numbers given last; never reused, even when what they were given to came to nothing.

@@ -1,0 +1,211 @@
+//! Traces on their way to an OTLP receiver: through its outages, and through the death of the collector.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::harness::binnacle::Server;
+use crate::harness::http;
+use crate::harness::receiver::Receiver;
+use crate::harness::wait_for;
+
+const LIMIT: Duration = Duration::from_secs(90);
+/// Every request visits them once.
+const SERVICES: [&str; 3] = ["web", "cart", "payment"];
+/// Requests of one push, of which there are ten a second.
+const PUSHED: u64 = 50;
+/// `export.batch_spans`, as it is by default.
+const BATCH: usize = 512;
+
+/// A server that sends its traces to a receiver a second after their last line.
+fn server(scratch: &Path, receiver: &Receiver) -> Server {
+    let config = scratch.join("binnacle.yaml");
+    let text = format!(
+        "traces: {{idle: 1s}}\nexport: {{endpoint: '{}', headers: {{x-tenant: seven}}, timeout: 3s}}\n",
+        receiver.url()
+    );
+    std::fs::write(&config, text).unwrap();
+    let config = config.display().to_string();
+    Server::new("run", scratch, &["--docker-host", "none", "--config", &config])
+}
+
+/// Requests logged by three services, at a steady rate, until it is stopped.
+struct Load {
+    stop: Arc<AtomicBool>,
+    pushed: Arc<AtomicU64>,
+    thread: JoinHandle<BTreeSet<u64>>,
+}
+
+impl Load {
+    fn start(address: SocketAddr) -> Self {
+        let (stop, pushed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (until, count) = (Arc::clone(&stop), Arc::clone(&pushed));
+        let thread = std::thread::spawn(move || {
+            let (mut acknowledged, mut next, begin) = (BTreeSet::new(), 0, Instant::now());
+            while !until.load(Ordering::Relaxed) {
+                let answer = http::post_json(address, "/loki/api/v1/push", &body(next..next + PUSHED));
+                if answer.is_ok_and(|answer| answer.status == 204) {
+                    acknowledged.extend(next..next + PUSHED);
+                }
+                next += PUSHED;
+                count.store(next, Ordering::Relaxed);
+                let due = Duration::from_millis(100 * next / PUSHED);
+                std::thread::sleep(due.saturating_sub(begin.elapsed()));
+            }
+            acknowledged
+        });
+        Self { stop, pushed, thread }
+    }
+
+    /// Numbers of the requests whose lines are stored for sure.
+    fn end(self) -> BTreeSet<u64> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+/// A push of a line of each service for each of these requests.
+fn body(requests: std::ops::Range<u64>) -> Vec<u8> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    let streams = SERVICES.map(|service| {
+        let line = |i| format!(r#"{{"msg":"handled {i}","correlation_id":"order-{i}","level":"info"}}"#);
+        let values: Vec<_> = requests.clone().map(|i| [now.to_string(), line(i)]).collect();
+        serde_json::json!({"stream": {"service_name": service}, "values": values})
+    });
+    serde_json::json!({"streams": streams}).to_string().into_bytes()
+}
+
+/// Which visits were received: number of the request, and service.
+fn visits(receiver: &Receiver) -> BTreeSet<(u64, String)> {
+    let taken = receiver.taken();
+    let spans = taken.spans.values().map(|times| &times[0]);
+    spans
+        .map(|span| {
+            let id = span.attribute("correlation_id").and_then(|id| id.strip_prefix("order-")).unwrap();
+            (id.parse().unwrap(), span.service.clone())
+        })
+        .collect()
+}
+
+fn wanted(requests: &BTreeSet<u64>) -> BTreeSet<(u64, String)> {
+    requests.iter().flat_map(|i| SERVICES.map(|service| (*i, service.to_owned()))).collect()
+}
+
+/// Waits until everything that was stored has been received.
+fn assert_all_received(receiver: &Receiver, server: &Server, requests: &BTreeSet<u64>) {
+    let wanted = wanted(requests);
+    let has_come = wait_for(LIMIT, || wanted.is_subset(&visits(receiver)));
+    let missing = wanted.difference(&visits(receiver)).count();
+    assert!(has_come, "{missing} of {} spans never came\n{}", wanted.len(), server.log_tail());
+}
+
+#[test]
+fn an_outage_of_the_receiver_loses_nothing_and_repeats_nothing() {
+    // A minute is shown by hand: OUTAGE_SECONDS=60 ./test docker an_outage_of_the_receiver
+    let seconds = std::env::var("OUTAGE_SECONDS").map_or(8, |text| text.parse().unwrap());
+    let scratch = tempfile::tempdir().unwrap();
+    let mut receiver = Receiver::start();
+    let mut server = server(scratch.path(), &receiver);
+    server.start();
+    server.wait_ready();
+    let load = Load::start(server.address());
+    assert!(wait_for(LIMIT, || receiver.taken().spans.len() > 500), "{}", server.log_tail());
+    receiver.down();
+    std::thread::sleep(Duration::from_secs(seconds));
+    let (at_most, retries) = (
+        server.metric("binnacle_export_waiting_spans", ""),
+        server.metric("binnacle_export_retries_total", ""),
+    );
+    assert!(server.metric("binnacle_export_lag_seconds", "") > 1.0, "the outage is not seen");
+    receiver.up();
+    let up = Instant::now();
+    assert!(
+        wait_for(LIMIT, || server.metric("binnacle_export_lag_seconds", "") == 0.0),
+        "{}",
+        server.log_tail()
+    );
+    let caught_up = up.elapsed();
+    let requests = load.end();
+    assert_all_received(&receiver, &server, &requests);
+
+    let taken = receiver.taken();
+    assert_eq!(taken.headers["x-tenant"], "seven");
+    println!(
+        "{} spans of {} requests, {at_most} waited at the end of {seconds} s without a receiver, sent \
+         {:.1} s after it was back; {retries} retries, {} repeated",
+        taken.spans.len(),
+        requests.len(),
+        caught_up.as_secs_f64(),
+        taken.repeated(),
+    );
+    assert_eq!(taken.repeated(), 0, "duplicates by span id");
+    assert_eq!(taken.spans.len(), wanted(&requests).len(), "spans nobody logged");
+    assert!(retries >= 1.0);
+    assert_eq!(server.metric("binnacle_export_dropped_spans_total", ""), 0.0);
+    assert_eq!(server.metric("binnacle_export_sent_spans_total", ""), taken.spans.len() as f64);
+}
+
+#[test]
+fn a_killed_collector_loses_nothing_and_repeats_at_most_one_request_a_kill() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut receiver = Receiver::start();
+    let mut server = server(scratch.path(), &receiver);
+    server.start();
+    server.wait_ready();
+    let load = Load::start(server.address());
+    let (mut kills, pause) = (0, |millis| std::thread::sleep(Duration::from_millis(millis)));
+    for millis in [2_700, 1_900, 3_300] {
+        // While it sends, and while the receiver is out.
+        for is_down in [false, true] {
+            if is_down {
+                receiver.down();
+            }
+            pause(millis);
+            server.kill();
+            kills += 1;
+            pause(100);
+            server.start();
+            server.wait_ready();
+        }
+        receiver.up();
+    }
+    let tried = load.pushed.load(Ordering::Relaxed);
+    let requests = load.end();
+    assert!(requests.len() as u64 <= tried + PUSHED);
+    assert_all_received(&receiver, &server, &requests);
+    let taken = receiver.taken();
+    println!("{} spans after {kills} kills, {} repeated", taken.spans.len(), taken.repeated());
+    assert!(taken.repeated() <= kills * BATCH, "{} repeated", taken.repeated());
+    drop(taken);
+    let unknown: BTreeSet<u64> =
+        visits(&receiver).into_iter().map(|(i, _)| i).filter(|i| *i > tried + PUSHED).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+#[test]
+fn what_was_sent_and_not_answered_when_the_collector_died_comes_again_just_the_same() {
+    let scratch = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start();
+    let mut server = server(scratch.path(), &receiver);
+    server.start();
+    server.wait_ready();
+    receiver.mute(true);
+    let answer = http::post_json(server.address(), "/loki/api/v1/push", &body(0..PUSHED)).unwrap();
+    assert_eq!(answer.status, 204);
+    assert!(wait_for(LIMIT, || receiver.taken().unanswered > 0), "{}", server.log_tail());
+    server.kill();
+    receiver.mute(false);
+    server.start();
+    server.wait_ready();
+    assert_all_received(&receiver, &server, &(0..PUSHED).collect());
+    assert!(wait_for(LIMIT, || server.metric("binnacle_export_lag_seconds", "") == 0.0));
+    let taken = receiver.taken();
+    assert_eq!(taken.repeated(), taken.unanswered, "no more than was in flight");
+    for times in taken.spans.values() {
+        assert!(times.iter().all(|span| *span == times[0]), "a span came again in another shape: {times:?}");
+    }
+}
