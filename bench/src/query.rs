@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
-use memchr::memmem;
+use store::block::Needle;
 use store::{BlockQuery, Candidates, Prune, Reader, Text, TimeRange};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -25,24 +25,18 @@ fn candidates(reader: &Reader, prune: &Prune) -> Result<Candidates> {
 pub(crate) fn find(reader: &Reader, needle: &str) -> Result<(usize, usize, f64)> {
     let start = Instant::now();
     let found = candidates(reader, &Prune::Text(Text::substring(needle)))?;
-    let finder = memmem::Finder::new(needle);
+    let needle = Needle::exact(needle.as_bytes());
     let mut lines_found = Vec::new();
     for block in &found.blocks {
         let block = block.open()?;
-        let lines = block.lines()?;
-        let mut last = None;
-        for at in finder.find_iter(lines.bytes()) {
-            let line = lines.line_at(at);
-            if last != Some(line) {
-                lines_found.push(lines.get(line).to_vec());
-            }
-            last = Some(line);
+        for row in block.rows_with(&needle)?.iter() {
+            lines_found.push(block.line(row)?.into_owned());
         }
     }
     Ok((lines_found.len(), found.blocks.len(), start.elapsed().as_secs_f64() * 1e3))
 }
 
-/// What a scan found, and what it read.
+/// What a scan found.
 #[derive(Debug)]
 pub(crate) struct Scanned {
     pub(crate) lines: usize,
@@ -50,22 +44,16 @@ pub(crate) struct Scanned {
     pub(crate) milliseconds: f64,
 }
 
-/// Counts the lines with `needle` in the blocks that may fulfil `prune`.
+/// Counts the lines with `needle`, in the blocks that `prune` leaves.
 pub(crate) fn scan(reader: &Reader, needle: &str, prune: &Prune) -> Result<Scanned> {
     let start = Instant::now();
     let found = candidates(reader, prune)?;
-    let finder = memmem::Finder::new(needle);
+    let needle = Needle::exact(needle.as_bytes());
     let next = AtomicUsize::new(0);
     let count_some = || -> Result<usize> {
         let mut count = 0;
         while let Some(block) = found.blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let block = block.open()?;
-            let lines = block.lines()?;
-            let mut from = 0;
-            while let Some(at) = lines.bytes().get(from..).and_then(|rest| finder.find(rest)) {
-                count += 1;
-                from = lines.span(lines.line_at(from + at)).end;
-            }
+            count += block.open()?.rows_with(&needle)?.count();
         }
         Ok(count)
     };

@@ -1,4 +1,5 @@
-//! Any lines, and a needle cut from them anywhere: the lines come back, and the index does not miss them.
+//! Any lines, and a needle cut from them anywhere: the lines come back, the index does not miss them, and the
+//! columns name the rows that hold the needle.
 
 #![no_main]
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::block::Block;
+use crate::block::{Block, Needle};
 use crate::config::ByteSize;
 use crate::index::WordPattern;
 use crate::part::{FilterCache, Part, PartId, PartWriter};
@@ -11,7 +11,7 @@ use crate::prune::{Plan, Prune, Text, Verdict, WordHits};
 use crate::record::Labels;
 use crate::{Level, Origin, Pair, Record, StreamId, TimeRange};
 
-/// The bytes of a part with two blocks: pairs, holes, lines with line ends.
+/// The bytes of a part with three blocks: pairs, holes, lines with line ends, shapes.
 ///
 /// # Panics
 /// When `path` cannot be written.
@@ -35,7 +35,8 @@ pub fn sample_part(path: &Path) -> Vec<u8> {
         }
     };
     let mut writer = PartWriter::create(path, PartId(1), TimeRange::ALL).expect("cannot write");
-    for records in [(0..100).map(record).collect::<Vec<_>>(), (100..110).map(record).collect()] {
+    for records in [0..100, 100..110, 200..400] {
+        let records: Vec<Record> = records.map(record).collect();
         let block = Block::from_records(StreamId(1), Arc::clone(&labels), records.iter());
         writer.add(&block, 0).expect("cannot write");
     }
@@ -50,6 +51,10 @@ pub fn read_part(path: &Path) {
     for number in 0..part.blocks().len() as u32 {
         part.with_ids(number, &cache, |ids| ids.may_contain(7));
         let Ok(block) = part.read(number) else { continue };
+        for needle in [b"order 9".as_slice(), b"7 acc", b"abc", b"d\",\"msg"] {
+            let Ok(rows) = block.rows_with(&Needle::exact(needle)) else { continue };
+            rows.iter().take(3).for_each(|row| drop(block.line(row)));
+        }
         let (Ok(lines), Ok(pairs), Ok(times)) = (block.lines(), block.pairs(), block.timestamps()) else {
             continue;
         };
@@ -61,10 +66,11 @@ pub fn read_part(path: &Path) {
     }
 }
 
-/// Writes `lines` to a part at `path` and looks for `needle`: its block must be kept when a line holds it.
+/// Writes `lines` to a part at `path` and looks for `needle`: its block must be kept when a line holds it, and
+/// the rows found must be those that do.
 ///
 /// # Panics
-/// When it is not, or the part does not give the lines back.
+/// When it is not so, or the part does not give the lines back.
 pub fn find_in_part(path: &Path, lines: &[&[u8]], needle: &[u8]) {
     let labels = Arc::new(Labels::default());
     let record = |line: &&[u8]| Record {
@@ -74,21 +80,32 @@ pub fn find_in_part(path: &Path, lines: &[&[u8]], needle: &[u8]) {
         level: Level::Unset,
         pairs: Vec::new(),
     };
-    let records: Vec<Record> = lines.iter().map(record).collect();
+    // Few lines are stored as they are, many as shapes.
+    let many: Vec<&[u8]> = lines.iter().copied().cycle().take(200.max(lines.len())).collect();
     let mut writer = PartWriter::create(path, PartId(1), TimeRange::ALL).expect("cannot write");
-    writer
-        .add(&Block::from_records(StreamId(1), Arc::clone(&labels), records.iter()), 0)
-        .expect("cannot write");
+    for lines in [lines, &many] {
+        let records: Vec<Record> = lines.iter().map(record).collect();
+        let block = Block::from_records(StreamId(1), Arc::clone(&labels), records.iter());
+        writer.add(&block, 0).expect("cannot write");
+    }
     let written = writer.finish().expect("cannot write");
     let part = Part::open(path).expect("cannot read");
-    let block = part.read(0).expect("cannot read");
-    assert!(block.lines().expect("cannot read").iter().eq(lines.iter().copied()));
-
     let plan = Plan::new(&Prune::Text(Text::substring(needle)));
     let cache = FilterCache::new(ByteSize(1 << 20));
-    let verdict = plan.judge(&part, 0, &WordHits::unknown(), &cache);
-    let has_word = |pattern: &WordPattern| written.words[0].iter().any(|word| pattern.fits(word));
-    let has_words = plan.has_words(has_word, written.blocks[0].runs_complete);
-    let holds = lines.iter().any(|line| memchr::memmem::find(line, needle).is_some());
-    assert!(!holds || (verdict == Verdict::Keep && has_words));
+    for (number, lines) in [lines, &many].into_iter().enumerate() {
+        let block = part.read(number as u32).expect("cannot read");
+        let holds = |row: &usize| memchr::memmem::find(lines[*row], needle).is_some();
+        let expected: Vec<usize> = (0..lines.len()).filter(holds).collect();
+        let rows = block.rows_with(&Needle::exact(needle)).expect("cannot read");
+        assert!(rows.iter().eq(expected.iter().copied()));
+        for row in expected.iter().copied().take(3) {
+            assert_eq!(block.line(row).expect("cannot read").as_ref(), lines[row]);
+        }
+        assert!(block.lines().expect("cannot read").iter().eq(lines.iter().copied()));
+
+        let verdict = plan.judge(&part, number as u32, &WordHits::unknown(), &cache);
+        let has_word = |pattern: &WordPattern| written.words[number].iter().any(|word| pattern.fits(word));
+        let has_words = plan.has_words(has_word, written.blocks[number].runs_complete);
+        assert!(expected.is_empty() || (verdict == Verdict::Keep && has_words));
+    }
 }

@@ -25,6 +25,7 @@ const ZSTD_LEVEL: i32 = 1;
 pub(crate) struct Encoder {
     compressor: zstd::bulk::Compressor<'static>,
     raw: Vec<u8>,
+    frame: Vec<u8>,
     pairs: Vec<u8>,
     pair_ids: HashMap<(Origin, usize, usize), u64, BuildHasherDefault<PointerHasher>>,
 }
@@ -40,6 +41,7 @@ impl Encoder {
         Ok(Self {
             compressor: zstd::bulk::Compressor::new(ZSTD_LEVEL)?,
             raw: Vec::new(),
+            frame: Vec::new(),
             pairs: Vec::new(),
             pair_ids: HashMap::default(),
         })
@@ -68,11 +70,13 @@ impl Encoder {
             self.raw.extend_from_slice(&record.line);
         }
         let raw_len = u32::try_from(self.raw.len()).map_err(std::io::Error::other)?;
-        let mut payload = vec![0; HEADER_BYTES + zstd::zstd_safe::compress_bound(self.raw.len())];
-        payload[0] = VERSION;
-        payload[1..HEADER_BYTES].copy_from_slice(&raw_len.to_le_bytes());
-        let written = self.compressor.compress_to_buffer(&self.raw, &mut payload[HEADER_BYTES..])?;
-        payload.truncate(HEADER_BYTES + written);
+        self.frame.clear();
+        self.frame.reserve(zstd::zstd_safe::compress_bound(self.raw.len()));
+        self.compressor.compress_to_buffer(&self.raw, &mut self.frame)?;
+        let mut payload = Vec::with_capacity(HEADER_BYTES + self.frame.len());
+        payload.push(VERSION);
+        payload.extend_from_slice(&raw_len.to_le_bytes());
+        payload.extend_from_slice(&self.frame);
         Ok(payload)
     }
 

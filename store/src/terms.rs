@@ -6,7 +6,9 @@
 //!   words; or else it is marked as incomplete ([`BlockTerms::runs_complete`]);
 //! - its longest ids, letter by letter, and the length that all others stay within ([`LongIds`]).
 
-use crate::block::{Block, BlockError, Input, Malformed, crc, put_bytes, put_varint, values_beside_lines};
+use crate::block::{
+    Block, BlockError, Input, Lines, Malformed, Pairs, crc, put_bytes, put_varint, values_beside_lines,
+};
 use crate::filter::{Filter, FilterBuilder};
 use crate::token::{self, Class};
 
@@ -49,6 +51,7 @@ pub(crate) struct Collector {
     ids: KeySet,
     long: LongIds,
     runs: usize,
+    max_runs: usize,
     runs_incomplete: bool,
     folded: Vec<u8>,
     filters: FilterBuilder,
@@ -56,46 +59,83 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    /// The terms of `block`.
+    /// The terms of `block`, read from its lines; with `all_runs`, of every run whatever their number, as the
+    /// block promises by its header.
     ///
     /// # Errors
     /// When the block cannot be read.
-    pub(crate) fn collect(&mut self, block: &Block) -> Result<BlockTerms, BlockError> {
+    pub(crate) fn collect(&mut self, block: &Block, all_runs: bool) -> Result<BlockTerms, BlockError> {
+        let (lines, pairs) = (block.lines()?, block.pairs()?);
+        self.begin();
+        if all_runs {
+            self.max_runs = usize::MAX;
+        }
+        self.add_lines(lines, pairs);
+        Ok(self.finish())
+    }
+
+    /// Begins the terms of another block.
+    pub(crate) fn begin(&mut self) {
         self.words.clear();
         self.ids.clear();
         self.long = LongIds::default();
-        (self.runs, self.runs_incomplete) = (0, false);
+        (self.runs, self.runs_incomplete, self.max_runs) = (0, false, MAX_RUNS);
         self.recent.clear();
+    }
 
-        let (lines, pairs) = (block.lines()?, block.pairs()?);
+    /// Adds the tokens of all lines and of all values of pairs.
+    pub(crate) fn add_lines(&mut self, lines: &Lines, pairs: &Pairs) {
         self.add(lines.bytes()); // no token extends across the separator
         values_beside_lines(lines, pairs, |value| self.add(value.as_bytes()));
+    }
 
+    /// Adds the tokens of all values of pairs.
+    pub(crate) fn add_pairs(&mut self, pairs: &Pairs) {
+        let mut last = None;
+        pairs.for_each_value(|value| {
+            if last != Some(value) {
+                self.add(value.as_bytes());
+                last = Some(value);
+            }
+        });
+    }
+
+    /// What the block begun last has.
+    pub(crate) fn finish(&mut self) -> BlockTerms {
         let mut ids = Vec::new();
         self.long.encode(&mut ids);
-        self.filters.build(&self.ids.keys, &mut ids);
+        self.filters.build(self.ids.distinct(), &mut ids);
         let checksum = crc(&ids);
         ids.extend_from_slice(&checksum.to_le_bytes());
         let words = BlockWords(self.words.text.clone());
-        Ok(BlockTerms { words, ids, runs_complete: !self.runs_incomplete })
+        BlockTerms { words, ids, runs_complete: !self.runs_incomplete }
     }
 
-    fn add(&mut self, text: &[u8]) {
+    /// Adds the tokens of a text.
+    pub(crate) fn add(&mut self, text: &[u8]) {
         token::for_each(text, |token| {
             if let Some(middle) = token::uuid_middle(text, token) {
                 self.ids.insert(token::id_key(&middle.to_ascii_lowercase()));
             }
-            if token.short(text).is_some_and(|short| self.recent.has_seen(short)) {
+            let short = token.short(text);
+            if short.is_some_and(|short| self.recent.has_seen(short)) {
                 return;
             }
-            token.fold_into(text, &mut self.folded);
+            match short {
+                Some(short) => {
+                    self.folded.clear();
+                    self.folded.extend_from_slice(&short.to_le_bytes());
+                    self.folded.truncate(token.span.len());
+                }
+                None => token.fold_into(text, &mut self.folded),
+            }
             let key = token::id_key(&self.folded);
             if token.class == Class::Word {
                 self.words.insert(key, &self.folded);
                 return;
             }
             self.ids.insert(key);
-            if token.beyond_hex {
+            if token.beyond_hex && short.is_none_or(has_run) {
                 self.add_runs();
             }
             if self.folded.len() > self.long.others {
@@ -106,12 +146,12 @@ impl Collector {
 
     /// Adds the letter runs of the id in `folded` to the words.
     fn add_runs(&mut self) {
-        let Self { folded, words, runs, runs_incomplete, .. } = self;
+        let Self { folded, words, runs, max_runs, runs_incomplete, .. } = self;
         token::for_each_run(folded, |run, _| {
             if !is_telling(run) {
                 return;
             }
-            if run.len() > MAX_RUN || *runs == MAX_RUNS {
+            if run.len() > MAX_RUN || *runs == *max_runs {
                 *runs_incomplete = true;
             } else if words.insert(token::id_key(run), run) {
                 *runs += 1;
@@ -145,6 +185,13 @@ impl Recent {
 /// Whether a run of letters inside an id becomes a word.
 pub(crate) fn is_telling(run: &[u8]) -> bool {
     run.len() >= MIN_RUN && run.iter().any(|byte| !byte.is_ascii_hexdigit())
+}
+
+/// Whether a token (see [`token::Token::short`]) has [`MIN_RUN`] letters in a row.
+#[inline]
+fn has_run(short: u128) -> bool {
+    let letters = short & u128::from_le_bytes([0x40; 16]); // digits lack this bit
+    (1..MIN_RUN).fold(letters, |runs, further| runs & letters >> (8 * further)) != 0
 }
 
 /// Distinct words, one after the other, each followed by `\n`.
@@ -210,61 +257,36 @@ impl WordSet {
     }
 }
 
-/// Distinct keys.
+/// Keys, of which the distinct ones are asked for in the end: sorting once is cheaper than looking each up.
 #[derive(Debug, Default)]
 struct KeySet {
     keys: Vec<u64>,
-    /// Open addressing; 0 is free, and the key 0 is in `keys` alone.
-    slots: Vec<u64>,
-    has_zero: bool,
+    /// Of `keys`, those that are sorted and distinct.
+    distinct: usize,
 }
 
 impl KeySet {
+    /// Keys added before repeated ones are looked for, at the least.
+    const MANY: usize = 1 << 16;
+
     fn clear(&mut self) {
         self.keys.clear();
-        self.slots.fill(0);
-        self.has_zero = false;
+        self.distinct = 0;
     }
 
     #[inline]
     fn insert(&mut self, key: u64) {
-        if key == 0 {
-            if !self.has_zero {
-                self.has_zero = true;
-                self.keys.push(0);
-            }
-            return;
+        if self.keys.len() >= Self::MANY.max(self.distinct * 2) {
+            self.distinct();
         }
-        if self.keys.len() * 2 >= self.slots.len() {
-            self.grow();
-        }
-        if self.place(key) {
-            self.keys.push(key);
-        }
+        self.keys.push(key);
     }
 
-    /// Puts the key into a slot; false when it is there already.
-    #[inline]
-    fn place(&mut self, key: u64) -> bool {
-        let mask = self.slots.len() - 1;
-        let mut at = key as usize & mask;
-        while self.slots[at] != 0 {
-            if self.slots[at] == key {
-                return false;
-            }
-            at = (at + 1) & mask;
-        }
-        self.slots[at] = key;
-        true
-    }
-
-    fn grow(&mut self) {
-        self.slots = vec![0; (self.slots.len() * 2).max(1024)];
-        for i in 0..self.keys.len() {
-            if self.keys[i] != 0 {
-                self.place(self.keys[i]);
-            }
-        }
+    fn distinct(&mut self) -> &[u64] {
+        self.keys.sort_unstable();
+        self.keys.dedup();
+        self.distinct = self.keys.len();
+        &self.keys
     }
 }
 
@@ -362,17 +384,30 @@ mod tests {
     }
 
     #[test]
+    fn runs_of_letters_in_short_tokens_are_seen() {
+        for (token, expected) in
+            [("ab1cde2", false), ("1abcd", true), ("abcdefghijklmnop", true), ("a1b2", false)]
+        {
+            let mut bytes = [0; 16];
+            bytes[..token.len()].copy_from_slice(token.as_bytes());
+            assert_eq!(has_run(u128::from_le_bytes(bytes)), expected, "{token}");
+        }
+    }
+
+    #[test]
     fn sets_hold_each_member_once() {
         let mut words = WordSet::default();
         let mut keys = KeySet::default();
         for round in 0..2 {
-            for i in 0..5_000_u64 {
+            for i in 0..100_000_u64 {
                 // All hashes collide.
-                assert_eq!(words.insert(i % 7, format!("w{i}").as_bytes()), round == 0);
+                if i < 5_000 {
+                    assert_eq!(words.insert(i % 7, format!("w{i}").as_bytes()), round == 0);
+                }
                 keys.insert(i * 1024);
             }
         }
-        assert_eq!((words.len, keys.keys.len()), (5_000, 5_000));
+        assert_eq!((words.len, keys.distinct().len()), (5_000, 100_000));
         assert_eq!(words.text.iter().filter(|byte| **byte == b'\n').count(), 5_000);
     }
 }

@@ -4,6 +4,7 @@ use super::encode::{ONE_LENGTH, SOME_ABSENT, code};
 use super::header::{ColumnMeta, decode_origin};
 use super::lines::Lines;
 use super::pairs::{Overflow, Values};
+use super::shapes::PackedHex;
 use super::wire::{Input, Malformed};
 use crate::{Level, Pair};
 
@@ -124,6 +125,18 @@ pub(crate) fn values(column: &ColumnMeta, raw: &[u8], records: usize) -> Result<
         return Err(Malformed("text of a pair"));
     }
     end(&input, Values::Each { present, ends, text })
+}
+
+/// The packed digits of a pair column in that encoding, when every record has a value and all have one length.
+pub(crate) fn packed_hex(raw: &[u8], records: usize) -> Result<Option<PackedHex<'_>>, Malformed> {
+    let mut input = Input::new(raw);
+    if input.u8("flags of a pair")? != ONE_LENGTH {
+        return Ok(None);
+    }
+    let digits = input.len("length of a value")?;
+    let bytes = input.rest();
+    let fits = digits > 0 && digits.is_multiple_of(2) && records.checked_mul(digits / 2) == Some(bytes.len());
+    Ok(fits.then_some(PackedHex { digits, bytes }))
 }
 
 pub(crate) fn overflow(column: &ColumnMeta, raw: &[u8], records: usize) -> Result<Overflow, Malformed> {

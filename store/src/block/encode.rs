@@ -8,9 +8,11 @@ use super::header::{BlockMeta, ColumnMeta, Header, Role, origin_code};
 use super::lines::Lines;
 use super::pack::{self, Packer};
 use super::pairs::{Overflow, Values};
+use super::shapes::{self, Builder, Scratch};
 use super::wire::{put_bytes, put_signed, put_varint};
 use super::{Block, BlockError, Pairs, holes};
 use crate::Level;
+use crate::terms::{BlockTerms, Collector};
 
 /// Codes of the encodings, by role. Never reuse a number.
 pub(crate) mod code {
@@ -24,6 +26,8 @@ pub(crate) mod code {
     pub(crate) const LINES_TEXT: u8 = 1;
     /// The same with holes: the parameters name bytes that stand for the value of a pair column.
     pub(crate) const LINES_HOLES: u8 = 2;
+    /// Shapes, their values in columns of their own; parameters: flags.
+    pub(crate) const LINES_SHAPES: u8 = 3;
     /// Varints.
     pub(crate) const LENGTHS: u8 = 1;
     /// One value for all records, in the parameters.
@@ -42,6 +46,9 @@ pub(crate) mod code {
 pub(crate) const SOME_ABSENT: u8 = 1;
 pub(crate) const ONE_LENGTH: u8 = 2;
 
+/// Flag of lines in shapes: every byte is ASCII.
+pub(crate) const ASCII_LINES: u8 = 1;
+
 /// A block as it stands in a part: header and columns.
 #[derive(Debug)]
 pub(crate) struct EncodedBlock {
@@ -49,35 +56,63 @@ pub(crate) struct EncodedBlock {
     pub(crate) columns: Vec<u8>,
 }
 
-/// Encodes a block. Fails when the block comes from a part and cannot be read, or memory runs out.
-pub(crate) fn encode(
-    block: &Block,
-    min_seq: u64,
-    runs_complete: bool,
-    packer: &mut Packer,
-) -> Result<EncodedBlock, BlockError> {
-    let (timestamps, levels, lines, pairs) =
-        (block.timestamps()?, block.levels()?, block.lines()?, block.pairs()?);
-    let mut level_counts = [0; Level::COUNT];
-    for level in levels {
-        level_counts[*level as usize] += 1;
+/// Encodes blocks one after the other; keeps its memory.
+#[derive(Debug)]
+pub(crate) struct Encoder {
+    packer: Packer,
+    builder: Builder,
+    scratch: Scratch,
+}
+
+impl Encoder {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { packer: Packer::new()?, builder: Builder::default(), scratch: Scratch::default() })
     }
-    let meta = BlockMeta {
-        stream: block.stream(),
-        labels: block.labels().clone(),
-        records: timestamps.len() as u32,
-        line_bytes: lines.line_bytes() as u64,
-        min_ns: timestamps.first().copied().unwrap_or_default(),
-        max_ns: timestamps.last().copied().unwrap_or_default(),
-        min_seq,
-        level_counts,
-        runs_complete,
-    };
-    let mut columns = Columns { packer, directory: Vec::new(), bytes: Vec::new() };
-    columns
-        .encode(timestamps, levels, lines, pairs)
-        .map_err(|source| BlockError::Io { file: "the block being written".to_owned(), source })?;
-    Ok(EncodedBlock { header: Header { meta, columns: columns.directory }, columns: columns.bytes })
+
+    /// Encodes a block, and collects its terms. Fails when the block comes from a part and cannot be read, or
+    /// memory runs out.
+    pub(crate) fn encode(
+        &mut self,
+        block: &Block,
+        min_seq: u64,
+        terms: &mut Collector,
+    ) -> Result<(EncodedBlock, BlockTerms), BlockError> {
+        let (timestamps, levels, lines, pairs) =
+            (block.timestamps()?, block.levels()?, block.lines()?, block.pairs()?);
+        terms.begin();
+        let Self { packer, builder, scratch } = self;
+        let mut columns = Columns { packer, directory: Vec::new(), bytes: Vec::new() };
+        let shapes = builder.cut_lines(lines, pairs);
+        columns
+            .encode_small(timestamps, levels, pairs)
+            .and_then(|()| {
+                if !shapes {
+                    terms.add_lines(lines, pairs);
+                    return columns.encode_lines(lines, pairs);
+                }
+                terms.add_pairs(pairs);
+                columns.encode_shapes(lines, timestamps, builder, scratch, &mut |text| terms.add(text))
+            })
+            .map_err(|source| BlockError::Io { file: "the block being written".to_owned(), source })?;
+        let terms = terms.finish();
+        let mut level_counts = [0; Level::COUNT];
+        for level in levels {
+            level_counts[*level as usize] += 1;
+        }
+        let meta = BlockMeta {
+            stream: block.stream(),
+            labels: block.labels().clone(),
+            records: timestamps.len() as u32,
+            line_bytes: lines.line_bytes() as u64,
+            min_ns: timestamps.first().copied().unwrap_or_default(),
+            max_ns: timestamps.last().copied().unwrap_or_default(),
+            min_seq,
+            level_counts,
+            runs_complete: terms.runs_complete,
+        };
+        let header = Header { meta, columns: columns.directory };
+        Ok((EncodedBlock { header, columns: columns.bytes }, terms))
+    }
 }
 
 struct Columns<'a> {
@@ -88,13 +123,7 @@ struct Columns<'a> {
 
 impl Columns<'_> {
     /// Small columns first, so that the ones read most lie together.
-    fn encode(
-        &mut self,
-        timestamps: &[i64],
-        levels: &[Level],
-        lines: &Lines,
-        pairs: &Pairs,
-    ) -> io::Result<()> {
+    fn encode_small(&mut self, timestamps: &[i64], levels: &[Level], pairs: &Pairs) -> io::Result<()> {
         self.add(Role::Timestamps, code::TIMESTAMPS_DELTA, Vec::new(), &delta_encoded(timestamps))?;
         match levels.first() {
             Some(first) if levels.iter().all(|l| l == first) => {
@@ -123,7 +152,25 @@ impl Columns<'_> {
         {
             self.add(Role::Overflow, code::OVERFLOW, Vec::new(), &encode_overflow(overflow))?;
         }
-        self.encode_lines(lines, pairs)
+        Ok(())
+    }
+
+    fn encode_shapes(
+        &mut self,
+        lines: &Lines,
+        timestamps: &[i64],
+        builder: &Builder,
+        scratch: &mut Scratch,
+        told: &mut impl FnMut(&[u8]),
+    ) -> io::Result<()> {
+        let (shapes, columns) = shapes::encode_columns(builder, timestamps, scratch, told);
+        let flags = u8::from(lines.bytes().is_ascii()) * ASCII_LINES;
+        self.add(Role::Lines, code::LINES_SHAPES, vec![flags], &shapes)?;
+        for column in columns {
+            let role = Role::Values(column.entries as u32);
+            self.add(role, column.encoding, column.params, &column.raw)?;
+        }
+        Ok(())
     }
 
     fn encode_lines(&mut self, lines: &Lines, pairs: &Pairs) -> io::Result<()> {

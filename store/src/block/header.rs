@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
+use super::encode::code;
 use super::wire::{Input, Malformed, put_bytes, put_signed, put_varint};
 use crate::record::Labels;
 use crate::{Level, Origin, StreamId};
 
 /// Newest format this build reads, and the one it writes. Each column names the oldest format that can
 /// read it, so a new encoding leaves blocks that do not use it readable by older builds.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// Most records in a block, as a bound for readers. The writer stays below it (`BLOCK_RECORDS`).
 pub(crate) const MAX_RECORDS: u32 = 1 << 16;
@@ -103,6 +104,8 @@ pub(crate) enum Role {
     Pair(Origin, Arc<str>),
     /// Pairs beyond the most columns a block may have.
     Overflow,
+    /// That many values of lines in shapes; numbered in the order of the directory.
+    Values(u32),
 }
 
 /// How a column's bytes are stored.
@@ -130,8 +133,25 @@ pub(crate) struct ColumnMeta {
 }
 
 impl ColumnMeta {
+    /// The oldest format that can read the column.
+    fn format(&self) -> u32 {
+        match self.role {
+            Role::Values(_) => 2,
+            Role::Lines if self.encoding == code::LINES_SHAPES => 2,
+            _ => 1,
+        }
+    }
+
+    /// Number of values of a value column.
+    pub(crate) const fn entries(&self) -> usize {
+        match self.role {
+            Role::Values(entries) => entries as usize,
+            _ => 0,
+        }
+    }
+
     fn encode(&self, out: &mut Vec<u8>) {
-        put_varint(out, u64::from(FORMAT));
+        put_varint(out, u64::from(self.format()));
         match &self.role {
             Role::Timestamps => out.push(1),
             Role::Levels => out.push(2),
@@ -143,6 +163,10 @@ impl ColumnMeta {
                 put_bytes(out, name.as_bytes());
             }
             Role::Overflow => out.push(6),
+            Role::Values(entries) => {
+                out.push(7);
+                put_varint(out, u64::from(*entries));
+            }
         }
         out.push(self.encoding);
         put_bytes(out, &self.params);
@@ -170,6 +194,7 @@ impl ColumnMeta {
                 Role::Pair(origin, input.str("name of a pair")?.into())
             }
             6 => Role::Overflow,
+            7 => Role::Values(values(input)?),
             _ => return Err(Malformed("role of a column").into()),
         };
         let encoding = input.u8("encoding of a column")?;
@@ -186,6 +211,12 @@ impl ColumnMeta {
         }
         Ok(Self { role, encoding, params, packing, raw_len, stored_len, crc: input.u32("crc of a column")? })
     }
+}
+
+/// Number of values of a column: lines have no more of them than bytes, about.
+fn values(input: &mut Input<'_>) -> Result<u32, Malformed> {
+    let values = input.varint_u32("number of values")?;
+    if values > MAX_COLUMN_BYTES { Err(Malformed("number of values")) } else { Ok(values) }
 }
 
 /// Why a header cannot be used.

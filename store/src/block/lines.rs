@@ -24,6 +24,16 @@ impl Lines {
         self.end_line();
     }
 
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// The buffer, to append to the line that [`Lines::end_line`] will end.
+    pub(crate) const fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
     /// Appends a part of the line that [`Lines::end_line`] will end.
     pub(crate) fn push_piece(&mut self, piece: &[u8]) {
         self.bytes.extend_from_slice(piece);
@@ -82,7 +92,7 @@ impl Lines {
     /// Index of the line that holds byte `offset` of [`Lines::bytes`] (its separator counts as part of it).
     #[must_use]
     pub fn line_at(&self, offset: usize) -> usize {
-        self.ends.partition_point(|end| (*end as usize) < offset)
+        self.separated().at(offset)
     }
 
     /// Byte range of line `i` within [`Lines::bytes`], without the separator.
@@ -91,6 +101,43 @@ impl Lines {
     /// When `i` is not less than [`Lines::len`].
     #[must_use]
     pub fn span(&self, i: usize) -> Range<usize> {
+        self.separated().span(i)
+    }
+
+    pub(crate) fn separated(&self) -> Separated<'_> {
+        Separated { bytes: &self.bytes, ends: &self.ends }
+    }
+
+    pub(crate) fn into_parts(self) -> (Vec<u8>, Vec<u32>) {
+        (self.bytes, self.ends)
+    }
+}
+
+/// Texts in one buffer, a `\n` after each that is not part of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Separated<'a> {
+    pub(crate) bytes: &'a [u8],
+    /// End of each text in `bytes`.
+    pub(crate) ends: &'a [u32],
+}
+
+impl<'a> Separated<'a> {
+    pub(crate) const fn len(self) -> usize {
+        self.ends.len()
+    }
+
+    /// Text `i`, which exists.
+    pub(crate) fn get(self, i: usize) -> &'a [u8] {
+        &self.bytes[self.span(i)]
+    }
+
+    /// Number of the text that holds byte `offset`; its separator counts as part of it.
+    pub(crate) fn at(self, offset: usize) -> usize {
+        self.ends.partition_point(|end| (*end as usize) < offset)
+    }
+
+    /// Where text `i` lies, without its separator.
+    pub(crate) fn span(self, i: usize) -> Range<usize> {
         let start = if i == 0 { 0 } else { self.ends[i - 1] as usize + 1 };
         start..self.ends[i] as usize
     }

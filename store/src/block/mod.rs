@@ -9,20 +9,26 @@ mod lines;
 mod merge;
 mod pack;
 mod pairs;
+mod shapes;
 mod stored;
-#[cfg(test)]
-mod tests;
 mod wire;
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
-pub(crate) use encode::encode;
+pub(crate) use encode::Encoder;
+use header::ColumnMeta;
 pub(crate) use header::{BlockMeta, FORMAT, Header, HeaderError};
+#[cfg(test)]
+pub(crate) use header::{Packing, Role};
 pub(crate) use holes::values_beside_lines;
 pub use lines::Lines;
-pub(crate) use pack::{Packer, crc, unpack};
+pub(crate) use lines::Separated;
+pub(crate) use pack::{crc, unpack};
 use pairs::Values;
 pub use pairs::{NamedPairs, Pairs};
+use shapes::{Column, Finder, PackedHex, Resolved, Shapes};
+pub use shapes::{Needle, Rows};
 pub(crate) use stored::Stored;
 pub(crate) use wire::{Input, Malformed, put_bytes, put_varint};
 
@@ -81,6 +87,9 @@ pub struct Block {
     timestamps: OnceLock<Vec<i64>>,
     levels: OnceLock<Vec<Level>>,
     lines: OnceLock<Lines>,
+    /// The lines' shapes, if they are stored so, and the columns of the values.
+    shapes: OnceLock<Option<Arc<Shapes>>>,
+    columns: Vec<OnceLock<Arc<Column>>>,
     pairs: Pairs,
     /// Where columns not yet decoded are read from; `None` when all are in memory.
     stored: Option<Stored>,
@@ -119,6 +128,8 @@ impl Block {
             timestamps: timestamps.into(),
             levels: levels.into(),
             lines: lines.into(),
+            shapes: None.into(),
+            columns: Vec::new(),
             pairs,
             stored: None,
         }
@@ -133,6 +144,8 @@ impl Block {
             timestamps: OnceLock::new(),
             levels: OnceLock::new(),
             lines: OnceLock::new(),
+            shapes: OnceLock::new(),
+            columns: vec![OnceLock::new(); stored.value_columns()],
             pairs: Pairs::undecoded(stored.pair_names()),
             stored: Some(stored),
         }
@@ -183,7 +196,13 @@ impl Block {
     /// # Errors
     /// When the column cannot be read or is damaged.
     pub fn lines(&self) -> Result<&Lines, BlockError> {
-        decoded(&self.lines, self.stored.as_ref(), |stored| stored.lines(|i| self.pair_values(i)))
+        decoded(&self.lines, self.stored.as_ref(), |stored| match self.shapes()? {
+            Some(shapes) => {
+                let lines = self.resolved(shapes)?.texts(shapes, stored.line_bytes());
+                lines.map_err(|wrong| self.malformed(wrong))
+            }
+            None => stored.lines(|i| self.pair_values(i)),
+        })
     }
 
     /// The name-value pairs, all of them. Does not read the lines.
@@ -202,6 +221,119 @@ impl Block {
     pub fn pairs_named<'a, 'n>(&'a self, name: &'n str) -> Result<NamedPairs<'a, 'n>, BlockError> {
         self.decode_pairs(Some(name))?;
         Ok(self.pairs.named(name))
+    }
+
+    /// Line `row`; cheaper than [`Block::lines`] for few of them.
+    ///
+    /// # Errors
+    /// When a column cannot be read or is damaged.
+    ///
+    /// # Panics
+    /// When `row` is not less than [`Block::len`].
+    pub fn line(&self, row: usize) -> Result<Cow<'_, [u8]>, BlockError> {
+        if self.lines.get().is_none()
+            && let Some(shapes) = self.shapes()?
+        {
+            let mut line = Vec::new();
+            let appended = self.resolved(shapes)?.append(shapes, row, &mut line, self.line_bytes());
+            return appended.map(|()| line.into()).map_err(|wrong| self.malformed(wrong));
+        }
+        Ok(self.lines()?.get(row).into())
+    }
+
+    /// The rows whose lines hold `needle`. Reads only the columns that may hold it.
+    ///
+    /// # Errors
+    /// When a column cannot be read or is damaged.
+    pub fn rows_with(&self, needle: &Needle) -> Result<Rows, BlockError> {
+        if needle.is_empty() {
+            return Ok(Rows::with(self.len, |_| true));
+        }
+        if self.lines.get().is_none()
+            && let Some(shapes) = self.shapes()?
+            && needle.is_bytewise(self.stored.as_ref().is_some_and(Stored::has_ascii_lines))
+        {
+            return Finder::new(self, needle).rows(shapes);
+        }
+        Ok(needle.lines(self.lines()?.separated()))
+    }
+
+    /// The shapes of the lines, if they are stored so.
+    fn shapes(&self) -> Result<Option<&Shapes>, BlockError> {
+        let shapes = decoded(&self.shapes, self.stored.as_ref(), Stored::shapes)?;
+        Ok(shapes.as_deref())
+    }
+
+    /// Value column `number`.
+    fn column(&self, number: usize) -> Result<&Column, BlockError> {
+        let missing = Malformed("a value column is missing");
+        let cell = self.columns.get(number).ok_or_else(|| self.malformed(missing))?;
+        let column = decoded(cell, self.stored.as_ref(), |stored| {
+            let of_lines = self.shapes()?.filter(|shapes| shapes.columns().contains(&number));
+            let timestamps = match of_lines {
+                Some(_) if stored.needs_times(number) => Some(self.timestamps()?),
+                _ => None,
+            };
+            stored.value_column(number, of_lines, timestamps)
+        })?;
+        Ok(column)
+    }
+
+    /// What is known of value column `number` without reading it.
+    fn column_meta(&self, number: usize) -> Option<&ColumnMeta> {
+        self.stored.as_ref()?.value_meta(number)
+    }
+
+    /// What is known of pair column `i` without reading it.
+    fn pair_meta(&self, i: usize) -> Option<&ColumnMeta> {
+        self.stored.as_ref()?.pair_meta(i)
+    }
+
+    /// All columns that texts of `shapes` are made of.
+    fn resolved(&self, shapes: &Shapes) -> Result<Resolved<'_>, BlockError> {
+        let mut resolved = Resolved {
+            columns: vec![None; self.columns.len()],
+            pairs: vec![None; self.pairs.columns().len()],
+        };
+        for pair in shapes.pairs() {
+            resolved.pairs[pair] = Some(self.pair_values(pair)?);
+        }
+        for (number, entries) in shapes.columns().zip(&shapes.entries) {
+            let column = self.column(number)?;
+            if column.len() != *entries {
+                return Err(self.malformed(Malformed("number of values")));
+            }
+            resolved.columns[number] = Some(column);
+            if let Column::Shapes(nested) = column {
+                let inner = self.resolved(nested)?;
+                for number in nested.columns() {
+                    resolved.columns[number] = inner.columns[number];
+                }
+            }
+        }
+        Ok(resolved)
+    }
+
+    /// Bytes that all lines of a stored block come to.
+    fn line_bytes(&self) -> usize {
+        self.stored.as_ref().map_or(usize::MAX, Stored::line_bytes)
+    }
+
+    /// Calls `use_it` with the values of pair column `i` as they are stored, if that is hex digits and they have
+    /// not been written out already.
+    fn packed_pair<T>(
+        &self,
+        i: usize,
+        use_it: impl FnOnce(Option<PackedHex<'_>>) -> Option<T>,
+    ) -> Result<Option<T>, BlockError> {
+        match &self.stored {
+            Some(stored) if self.pairs.columns()[i].values.get().is_none() => stored.packed_pair(i, use_it),
+            _ => Ok(None),
+        }
+    }
+
+    fn malformed(&self, Malformed(what): Malformed) -> BlockError {
+        self.stored.as_ref().expect("BUG: a block in memory is damaged").damaged(what)
     }
 
     /// Values of pair column `i`, which exists.

@@ -17,8 +17,11 @@ thread_local! {
     static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// Compresses columns one after the other with one context.
-pub(crate) struct Packer(zstd::bulk::Compressor<'static>);
+/// Compresses columns one after the other with one context and one buffer.
+pub(crate) struct Packer {
+    compressor: zstd::bulk::Compressor<'static>,
+    packed: Vec<u8>,
+}
 
 impl std::fmt::Debug for Packer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -28,15 +31,17 @@ impl std::fmt::Debug for Packer {
 
 impl Packer {
     pub(crate) fn new() -> io::Result<Self> {
-        zstd::bulk::Compressor::new(LEVEL).map(Self)
+        Ok(Self { compressor: zstd::bulk::Compressor::new(LEVEL)?, packed: Vec::new() })
     }
 
     /// Appends `raw` to `out`, compressed when that makes it smaller.
     pub(crate) fn pack(&mut self, raw: &[u8], out: &mut Vec<u8>) -> io::Result<Packing> {
         if raw.len() >= MIN_PACKED {
-            let packed = self.0.compress(raw)?;
-            if packed.len() < raw.len() {
-                out.extend_from_slice(&packed);
+            self.packed.clear();
+            self.packed.reserve(zstd::zstd_safe::compress_bound(raw.len()));
+            self.compressor.compress_to_buffer(raw, &mut self.packed)?;
+            if self.packed.len() < raw.len() {
+                out.extend_from_slice(&self.packed);
                 return Ok(Packing::Zstd);
             }
         }

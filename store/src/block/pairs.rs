@@ -84,6 +84,19 @@ impl Pairs {
         &self.columns
     }
 
+    /// Calls `each` with the values of all records that are decoded, name by name; a constant once.
+    pub(crate) fn for_each_value<'a>(&'a self, mut each: impl FnMut(&'a str)) {
+        for values in self.columns.iter().filter_map(|column| column.values.get()) {
+            match values {
+                Values::Constant(value) => each(value),
+                Values::Each { ends, .. } => {
+                    (0..ends.len()).filter_map(|i| values.get(i)).for_each(&mut each)
+                }
+            }
+        }
+        self.overflow().iter().for_each(|(_, pair)| each(&pair.value));
+    }
+
     pub(crate) const fn overflow_cell(&self) -> &OnceLock<Overflow> {
         &self.overflow
     }

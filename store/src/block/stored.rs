@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use super::encode::{ASCII_LINES, code};
 use super::header::{ColumnMeta, Header, Packing, Role};
 use super::pairs::{Overflow, Values};
+use super::shapes::{Bounds, Column, PackedHex, Shapes, value_code};
 use super::wire::Malformed;
 use super::{BlockError, Lines, decode, holes, pack};
 use crate::part::PartFile;
@@ -38,6 +40,74 @@ impl Stored {
         self.columns.iter().filter_map(|(_, column)| match &column.role {
             Role::Pair(origin, name) => Some((*origin, Arc::clone(name))),
             _ => None,
+        })
+    }
+
+    /// Bytes of the lines, without separators.
+    pub(crate) const fn line_bytes(&self) -> usize {
+        self.line_bytes
+    }
+
+    /// Number of value columns.
+    pub(crate) fn value_columns(&self) -> usize {
+        self.columns.iter().filter(|(_, column)| matches!(column.role, Role::Values(_))).count()
+    }
+
+    /// Place of value column `number` in the directory.
+    fn value_at(&self, number: usize) -> Option<usize> {
+        let mut columns =
+            (0..self.columns.len()).filter(|at| matches!(self.columns[*at].1.role, Role::Values(_)));
+        columns.nth(number)
+    }
+
+    pub(crate) fn value_meta(&self, number: usize) -> Option<&ColumnMeta> {
+        self.value_at(number).map(|at| &self.columns[at].1)
+    }
+
+    /// Whether value column `number` depends on the times of the records.
+    pub(crate) fn needs_times(&self, number: usize) -> bool {
+        self.value_meta(number).is_some_and(|meta| meta.encoding == value_code::STAMPS)
+    }
+
+    /// Whether all lines are known to be ASCII.
+    pub(crate) fn has_ascii_lines(&self) -> bool {
+        let lines = self.column(&Role::Lines).map(|at| &self.columns[at].1);
+        lines.is_some_and(|column| column.encoding == code::LINES_SHAPES && column.params == [ASCII_LINES])
+    }
+
+    /// The shapes of the lines; `None` when the lines are stored otherwise.
+    pub(crate) fn shapes(&self) -> Result<Option<Arc<Shapes>>, BlockError> {
+        let Some(at) = self.column(&Role::Lines) else { return Ok(None) };
+        if self.columns[at].1.encoding != code::LINES_SHAPES {
+            return Ok(None);
+        }
+        let pairs = self.pair_names().count();
+        let max_slots = self.line_bytes + self.records;
+        let columns = self.value_columns();
+        self.decode(at, |_, raw| {
+            Shapes::decode(&raw, self.records, max_slots, pairs, columns).map(|shapes| Some(Arc::new(shapes)))
+        })
+    }
+
+    /// Value column `number`; `of_lines` are the shapes of the lines if it is one of theirs, `timestamps` those
+    /// of the records if it needs them.
+    pub(crate) fn value_column(
+        &self,
+        number: usize,
+        of_lines: Option<&Shapes>,
+        timestamps: Option<&[i64]>,
+    ) -> Result<Arc<Column>, BlockError> {
+        let at = self.value_at(number).ok_or_else(|| self.damaged("a value column is missing"))?;
+        let own = of_lines.map_or(0, |shapes| shapes.columns().end);
+        let bounds = Bounds { own, columns: self.value_columns(), line_bytes: self.line_bytes };
+        let times = of_lines.zip(timestamps).map(|(shapes, timestamps)| {
+            let mut times = Vec::with_capacity(timestamps.len());
+            shapes.for_each_entry((number - shapes.base) as u32, |row| times.push(timestamps[row]));
+            times
+        });
+        let entries = self.columns[at].1.entries();
+        self.decode(at, |meta, raw| {
+            Column::decode(meta, raw, entries, of_lines.is_some(), times, bounds).map(Arc::new)
         })
     }
 
@@ -76,12 +146,31 @@ impl Stored {
 
     /// Values of the `i`th pair column.
     pub(crate) fn values(&self, i: usize) -> Result<Values, BlockError> {
+        self.decode(self.pair_at(i)?, |column, raw| decode::values(column, &raw, self.records))
+    }
+
+    /// Calls `use_it` with the values of the `i`th pair column if they are stored as hex digits of one length.
+    pub(crate) fn packed_pair<T>(
+        &self,
+        i: usize,
+        use_it: impl FnOnce(Option<PackedHex<'_>>) -> Option<T>,
+    ) -> Result<Option<T>, BlockError> {
+        let at = self.pair_at(i)?;
+        if self.columns[at].1.encoding != code::PAIR_HEX {
+            return Ok(None);
+        }
+        self.decode(at, |_, raw| Ok(use_it(decode::packed_hex(&raw, self.records)?)))
+    }
+
+    pub(crate) fn pair_meta(&self, i: usize) -> Option<&ColumnMeta> {
+        self.pair_at(i).ok().map(|at| &self.columns[at].1)
+    }
+
+    /// Place of the `i`th pair column in the directory.
+    fn pair_at(&self, i: usize) -> Result<usize, BlockError> {
         let mut pairs =
             (0..self.columns.len()).filter(|at| matches!(self.columns[*at].1.role, Role::Pair(..)));
-        match pairs.nth(i) {
-            Some(at) => self.decode(at, |column, raw| decode::values(column, &raw, self.records)),
-            None => Err(self.damaged("a pair column is missing")),
-        }
+        pairs.nth(i).ok_or_else(|| self.damaged("a pair column is missing"))
     }
 
     pub(crate) fn overflow(&self) -> Result<Overflow, BlockError> {
@@ -123,7 +212,7 @@ impl Stored {
         raw.and_then(|raw| decode(column, raw)).map_err(|Malformed(what)| self.damaged(what))
     }
 
-    fn damaged(&self, what: &str) -> BlockError {
+    pub(crate) fn damaged(&self, what: &str) -> BlockError {
         self.file.damaged(self.number, what)
     }
 }

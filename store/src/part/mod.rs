@@ -13,6 +13,8 @@
 mod file;
 mod filters;
 mod footer;
+#[cfg(test)]
+mod harm;
 mod salvage;
 #[cfg(test)]
 mod tests;
@@ -178,7 +180,7 @@ impl Part {
             }
         }
         // Words are in no part, only in the index they were given to.
-        let terms = terms::Collector::default().collect(&self.read(number)?)?;
+        let terms = terms::Collector::default().collect(&self.read(number)?, meta.runs_complete)?;
         Ok(RawBlock { meta: meta.clone(), header, columns, terms })
     }
 
@@ -188,7 +190,8 @@ impl Part {
         let mut collector = terms::Collector::default();
         let mut words = Vec::with_capacity(self.blocks.len());
         for number in 0..self.blocks.len() as u32 {
-            let terms = self.read(number).and_then(|block| collector.collect(&block));
+            let all_runs = self.blocks[number as usize].runs_complete;
+            let terms = self.read(number).and_then(|block| collector.collect(&block, all_runs));
             words.push(terms.map(|terms| terms.words).unwrap_or_else(|error| {
                 damaged.push(error.to_string());
                 BlockWords::default()

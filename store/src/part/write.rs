@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::footer::{Footer, Preamble, Trailer};
 use super::{PartId, Place, RawBlock, block_prefix};
 use crate::TimeRange;
-use crate::block::{self, Block, BlockError, BlockMeta, Packer};
+use crate::block::{self, Block, BlockError, BlockMeta, Encoder};
 use crate::terms::{self, BlockTerms, BlockWords};
 use crate::writer::StoreError;
 
@@ -19,7 +19,7 @@ pub(crate) struct PartWriter {
     file: BufWriter<File>,
     /// Bytes written so far.
     len: u64,
-    packer: Packer,
+    encoder: Encoder,
     footer: Footer,
     filters: Vec<u8>,
     collector: terms::Collector,
@@ -71,13 +71,13 @@ impl PartWriter {
         let temporary = path.with_extension("tmp");
         let io = |source| StoreError::io("create", &temporary, source);
         let file = File::create(&temporary).map_err(io)?;
-        let packer = Packer::new().map_err(io)?;
+        let encoder = Encoder::new().map_err(io)?;
         let mut writer = Self {
             path: path.to_owned(),
             temporary: Temporary(temporary),
             file: BufWriter::with_capacity(1 << 18, file),
             len: 0,
-            packer,
+            encoder,
             footer: Footer::default(),
             filters: Vec::new(),
             collector: terms::Collector::default(),
@@ -92,8 +92,7 @@ impl PartWriter {
     /// # Errors
     /// When the block cannot be read, or the file not be written.
     pub(crate) fn add(&mut self, block: &Block, min_seq: u64) -> Result<(), AddError> {
-        let terms = self.collector.collect(block)?;
-        let encoded = block::encode(block, min_seq, terms.runs_complete, &mut self.packer)?;
+        let (encoded, terms) = self.encoder.encode(block, min_seq, &mut self.collector)?;
         let header = encoded.header.encode();
         Ok(self.append(encoded.header.meta, &header, &encoded.columns, terms)?)
     }

@@ -1,0 +1,50 @@
+//! Which bytes occur in a text: tells without reading a column that it cannot hold a needle.
+
+use crate::block::wire::Malformed;
+
+/// A set of bytes; those beyond ASCII are one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ByteSet {
+    ascii: u128,
+    others: bool,
+}
+
+impl ByteSet {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let mut seen = [false; 256];
+        bytes.iter().for_each(|byte| seen[usize::from(*byte)] = true);
+        let mut set = Self::default();
+        (0..=255_u8).filter(|byte| seen[usize::from(*byte)]).for_each(|byte| set.insert(byte));
+        set
+    }
+
+    pub(crate) const fn insert(&mut self, byte: u8) {
+        if byte < 128 {
+            self.ascii |= 1 << byte;
+        } else {
+            self.others = true;
+        }
+    }
+
+    pub(crate) const fn without(mut self, byte: u8) -> Self {
+        self.ascii &= !(1 << byte);
+        self
+    }
+
+    pub(crate) const fn contains(self, byte: u8) -> bool {
+        if byte < 128 { self.ascii >> byte & 1 == 1 } else { self.others }
+    }
+
+    pub(crate) fn encode(self) -> Vec<u8> {
+        let mut out = self.ascii.to_le_bytes().to_vec();
+        out.push(u8::from(self.others));
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        match bytes.split_first_chunk::<16>() {
+            Some((ascii, [others])) => Ok(Self { ascii: u128::from_le_bytes(*ascii), others: *others != 0 }),
+            _ => Err(Malformed("bytes of a column")),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Which encoding a column gets: the first that gives back its very bytes, from the most to the least telling.
+
+use super::bytes::ByteSet;
+use super::column::code;
+use super::number::Numbers;
+use super::stamp::Stamps;
+use super::{Builder, Codes, Interner, hex, shape};
+use crate::block::Lines;
+use crate::block::wire::put_varint;
+
+/// Values of which one in this many may be new for a dictionary.
+const PER_DISTINCT: usize = 4;
+/// Values after which a dictionary is given up when more than half of them are distinct.
+const TRIED: usize = 128;
+/// Longest constant that stands in the header.
+const MAX_CONSTANT: usize = 4096;
+/// Text of less bytes, or of shorter values, is not cut further.
+const MIN_TEXT: usize = 4096;
+const MIN_MEAN: usize = 16;
+
+/// A column as it goes into a block, before compression.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    /// Number of values.
+    pub(crate) entries: usize,
+    pub(crate) encoding: u8,
+    pub(crate) params: Vec<u8>,
+    pub(crate) raw: Vec<u8>,
+}
+
+/// Memory that is used again for each block.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    distinct: Interner,
+    codes: Vec<u16>,
+    nested: Builder,
+    literals: Lines,
+}
+
+/// The shapes of `builder`, then its columns and those nested in them, by number. `times` are those of the
+/// records. Calls `told` with texts, separated by `\n`, that have every token of every line, but for
+/// values of pairs.
+pub(crate) fn encode_columns(
+    builder: &Builder,
+    times: &[i64],
+    scratch: &mut Scratch,
+    told: &mut impl FnMut(&[u8]),
+) -> (Vec<u8>, Vec<Encoded>) {
+    let mut shapes = Vec::new();
+    shape::encode(builder, 0, &mut shapes);
+    tell_literals(builder, &mut scratch.literals, told);
+    let own = builder.columns().len();
+    let mut columns = Vec::with_capacity(own);
+    let mut nested = Vec::new();
+    for (number, texts) in builder.columns().iter().enumerate() {
+        let chosen = chosen(texts, scratch, told)
+            .or_else(|| stamps(texts, builder, number, times, told))
+            .or_else(|| shapes_of(texts, own, scratch, &mut nested, told));
+        columns.push(chosen.unwrap_or_else(|| text(texts, told)));
+    }
+    columns.extend(nested);
+    (shapes, columns)
+}
+
+fn tell_literals(builder: &Builder, literals: &mut Lines, told: &mut impl FnMut(&[u8])) {
+    literals.clear();
+    builder.for_each_literal(|literal| literals.push(literal));
+    told(literals.bytes());
+}
+
+/// An encoding that any column may have and that tells more than text, if one fits.
+fn chosen(texts: &Lines, scratch: &mut Scratch, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
+    constant(texts, told)
+        .or_else(|| dictionary(texts, scratch, told))
+        .or_else(|| numbers(texts, told))
+        .or_else(|| hex_digits(texts, told))
+        .or_else(|| uuids(texts, told))
+}
+
+fn constant(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
+    let first = texts.iter().next().unwrap_or_default();
+    if first.len() > MAX_CONSTANT || texts.iter().any(|text| text != first) {
+        return None;
+    }
+    told(first);
+    Some(Encoded { entries: texts.len(), encoding: code::CONSTANT, params: first.to_vec(), raw: Vec::new() })
+}
+
+fn dictionary(texts: &Lines, scratch: &mut Scratch, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
+    let Scratch { distinct, codes, .. } = scratch;
+    distinct.clear();
+    codes.clear();
+    let max = (texts.len() / PER_DISTINCT).min(usize::from(u16::MAX));
+    for (i, text) in texts.iter().enumerate() {
+        codes.push(distinct.number(text, max)? as u16);
+        if i == TRIED && distinct.len() * 2 > i {
+            return None;
+        }
+    }
+    told(distinct.texts().bytes());
+    let mut raw = Vec::new();
+    put_varint(&mut raw, distinct.len() as u64);
+    put_with_lengths(distinct.texts(), &mut raw);
+    Codes::encode(codes, distinct.len(), &mut raw);
+    Some(Encoded { entries: texts.len(), encoding: code::DICTIONARY, params: Vec::new(), raw })
+}
+
+fn numbers(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
+    let (params, raw) = Numbers::of(texts)?.encode();
+    told(texts.bytes());
+    Some(Encoded { entries: texts.len(), encoding: code::NUMBERS, params, raw })
+}
+
+fn hex_digits(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
+    let digits = texts.get(0).len();
+    let fits = |text: &[u8]| text.len() == digits && text.iter().all(|b| hex::is_digit(*b));
+    if digits == 0 || !digits.is_multiple_of(2) || !texts.iter().all(fits) {
+        return None;
+    }
+    told(texts.bytes());
+    let mut raw = Vec::with_capacity(texts.len() * digits / 2);
+    texts.iter().for_each(|text| raw.extend(text.as_chunks().0.iter().map(|pair| hex::packed(*pair))));
+    let mut params = Vec::new();
+    put_varint(&mut params, digits as u64);
+    Some(Encoded { entries: texts.len(), encoding: code::HEX, params, raw })
+}
+
+fn uuids(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
+    let fits = |text: &[u8]| {
+        text.len() == 36
+            && text.iter().enumerate().all(|(i, byte)| match i {
+                8 | 13 | 18 | 23 => *byte == b'-',
+                _ => hex::is_digit(*byte),
+            })
+    };
+    if !texts.iter().all(fits) {
+        return None;
+    }
+    told(texts.bytes());
+    let mut raw = Vec::with_capacity(texts.len() * 16);
+    for text in texts.iter() {
+        for group in [&text[..8], &text[9..13], &text[14..18], &text[19..23], &text[24..]] {
+            raw.extend(group.as_chunks().0.iter().map(|pair| hex::packed(*pair)));
+        }
+    }
+    Some(Encoded { entries: texts.len(), encoding: code::UUID, params: Vec::new(), raw })
+}
+
+fn stamps(
+    texts: &Lines,
+    builder: &Builder,
+    number: usize,
+    times: &[i64],
+    told: &mut impl FnMut(&[u8]),
+) -> Option<Encoded> {
+    let stamps = Stamps::of(texts)?;
+    told(texts.bytes());
+    let mut of_values = Vec::with_capacity(texts.len());
+    builder.for_each_entry(number, |record| of_values.push(times[record]));
+    let (params, raw) = stamps.encode(of_values.into_iter());
+    Some(Encoded { entries: texts.len(), encoding: code::STAMPS, params, raw })
+}
+
+/// Running text as shapes with columns of their own, which are added to `nested`. `own` is the number of
+/// columns before these.
+fn shapes_of(
+    texts: &Lines,
+    own: usize,
+    scratch: &mut Scratch,
+    nested: &mut Vec<Encoded>,
+    told: &mut impl FnMut(&[u8]),
+) -> Option<Encoded> {
+    if texts.line_bytes() < MIN_TEXT || texts.line_bytes() < texts.len() * MIN_MEAN {
+        return None;
+    }
+    let mut builder = std::mem::take(&mut scratch.nested);
+    let encoded = builder.cut_text(texts).then(|| {
+        let mut raw = Vec::new();
+        shape::encode(&builder, own + nested.len(), &mut raw);
+        tell_literals(&builder, &mut scratch.literals, told);
+        for texts in builder.columns() {
+            let encoded = chosen(texts, scratch, told);
+            nested.push(encoded.unwrap_or_else(|| text(texts, told)));
+        }
+        Encoded { entries: texts.len(), encoding: code::SHAPES, params: Vec::new(), raw }
+    });
+    scratch.nested = builder;
+    encoded
+}
+
+fn text(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Encoded {
+    told(texts.bytes());
+    let set = ByteSet::of(texts.bytes());
+    let has_ends = memchr::memchr_iter(b'\n', texts.bytes()).count() != texts.len();
+    let (encoding, set, raw) = if has_ends {
+        let mut raw = Vec::new();
+        put_with_lengths(texts, &mut raw);
+        (code::TEXT_LENGTHS, set, raw)
+    } else {
+        (code::TEXT, set.without(b'\n'), texts.bytes().to_vec())
+    };
+    Encoded { entries: texts.len(), encoding, params: set.encode(), raw }
+}
+
+fn put_with_lengths(texts: &Lines, out: &mut Vec<u8>) {
+    texts.iter().for_each(|text| put_varint(out, text.len() as u64));
+    out.extend_from_slice(texts.bytes());
+}

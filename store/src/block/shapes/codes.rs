@@ -1,0 +1,56 @@
+//! One code a record: which of a few things it has.
+
+use crate::block::wire::{Input, Malformed};
+
+/// Which of a few things each record has, one byte a record or two.
+#[derive(Debug)]
+pub(crate) enum Codes {
+    /// All have the first.
+    One(usize),
+    Narrow(Vec<u8>),
+    Wide(Vec<u16>),
+}
+
+impl Codes {
+    /// Codes below `kinds` of `len` records.
+    pub(super) fn decode(input: &mut Input<'_>, kinds: usize, len: usize) -> Result<Self, Malformed> {
+        let codes = match kinds {
+            0 if len > 0 => return Err(Malformed("number of codes")),
+            0 | 1 => return Ok(Self::One(len)),
+            2..=256 => Self::Narrow(input.take(len, "codes")?.to_vec()),
+            _ => {
+                let bytes = input.take(len * 2, "codes")?.chunks_exact(2);
+                Self::Wide(bytes.map(|code| u16::from(code[0]) | u16::from(code[1]) << 8).collect())
+            }
+        };
+        if (0..len).any(|i| codes.get(i) >= kinds) {
+            return Err(Malformed("code"));
+        }
+        Ok(codes)
+    }
+
+    pub(super) fn encode(codes: &[u16], kinds: usize, out: &mut Vec<u8>) {
+        match kinds {
+            0 | 1 => {}
+            2..=256 => out.extend(codes.iter().map(|code| *code as u8)),
+            _ => out.extend(codes.iter().flat_map(|code| code.to_le_bytes())),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, i: usize) -> usize {
+        match self {
+            Self::One(_) => 0,
+            Self::Narrow(codes) => usize::from(codes[i]),
+            Self::Wide(codes) => usize::from(codes[i]),
+        }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        match self {
+            Self::One(len) => *len,
+            Self::Narrow(codes) => codes.len(),
+            Self::Wide(codes) => codes.len(),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The values of a column, in the form in which they are stored.
+
+use std::sync::OnceLock;
+
+use super::number::Numbers;
+use super::stamp::Stamps;
+use super::{Codes, Shapes, hex};
+use crate::block::header::ColumnMeta;
+use crate::block::wire::{Input, Malformed};
+use crate::block::{Lines, Separated};
+
+/// Codes of the encodings of value columns. Never reuse a number.
+pub(crate) mod code {
+    /// All have the value that is the parameters.
+    pub(crate) const CONSTANT: u8 = 1;
+    /// Few values: each once, then the codes.
+    pub(crate) const DICTIONARY: u8 = 2;
+    /// Values without line ends, each followed by `\n`; parameters: which bytes there are.
+    pub(crate) const TEXT: u8 = 3;
+    /// Lengths, then the values, each followed by `\n`; parameters as above.
+    pub(crate) const TEXT_LENGTHS: u8 = 4;
+    /// Lower-case hex digits, two a byte; parameters: how many digits.
+    pub(crate) const HEX: u8 = 5;
+    /// UUIDs in lower case with hyphens.
+    pub(crate) const UUID: u8 = 6;
+    /// See [`super::Numbers`].
+    pub(crate) const NUMBERS: u8 = 7;
+    /// See [`super::Stamps`].
+    pub(crate) const STAMPS: u8 = 8;
+    /// Shapes with columns of their own.
+    pub(crate) const SHAPES: u8 = 9;
+}
+
+/// Values, each in the order of the lines.
+#[derive(Debug)]
+pub(crate) enum Column {
+    /// All are the same.
+    Constant {
+        text: Vec<u8>,
+        len: usize,
+    },
+    /// Few are distinct.
+    Dictionary {
+        texts: Lines,
+        codes: Codes,
+    },
+    Text(Texts),
+    /// All have this many lower-case hex digits.
+    Hex {
+        digits: usize,
+        bytes: Vec<u8>,
+    },
+    Uuid(Vec<u8>),
+    Numbers(Numbers),
+    Stamps(Stamps),
+    Shapes(Shapes),
+}
+
+/// Texts with a line end after each; where each ends is found out when it is asked for.
+#[derive(Debug)]
+pub(crate) struct Texts {
+    bytes: Vec<u8>,
+    len: usize,
+    ends: OnceLock<Vec<u32>>,
+}
+
+impl Texts {
+    const fn new(bytes: Vec<u8>, len: usize) -> Self {
+        Self { bytes, len, ends: OnceLock::new() }
+    }
+
+    /// All of them, in one buffer.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn all(&self) -> Separated<'_> {
+        let ends = || memchr::memchr_iter(b'\n', &self.bytes).map(|end| end as u32).collect();
+        Separated { bytes: &self.bytes, ends: self.ends.get_or_init(ends) }
+    }
+}
+
+impl From<Lines> for Texts {
+    fn from(lines: Lines) -> Self {
+        let len = lines.len();
+        let (bytes, ends) = lines.into_parts();
+        Self { bytes, len, ends: ends.into() }
+    }
+}
+
+/// What bounds nested shapes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Columns of the lines' own shapes, which come before all others.
+    pub(crate) own: usize,
+    /// Value columns of the block.
+    pub(crate) columns: usize,
+    /// Bytes of all lines.
+    pub(crate) line_bytes: usize,
+}
+
+impl Column {
+    /// Reads a column of `len` values. `of_lines`: it is one of the lines' own shapes; `times` are then those of
+    /// the record of each value, if they are needed.
+    pub(crate) fn decode(
+        meta: &ColumnMeta,
+        raw: Vec<u8>,
+        len: usize,
+        of_lines: bool,
+        times: Option<Vec<i64>>,
+        bounds: Bounds,
+    ) -> Result<Self, Malformed> {
+        match meta.encoding {
+            code::CONSTANT if raw.is_empty() => Ok(Self::Constant { text: meta.params.clone(), len }),
+            code::DICTIONARY => dictionary(&raw, len),
+            code::TEXT => {
+                let fits =
+                    memchr::memchr_iter(b'\n', &raw).count() == len && raw.last().is_none_or(|b| *b == b'\n');
+                if fits { Ok(Self::Text(Texts::new(raw, len))) } else { Err(Malformed("number of values")) }
+            }
+            code::TEXT_LENGTHS => {
+                let mut input = Input::new(&raw);
+                let texts = with_lengths(&mut input, len)?;
+                if input.is_empty() {
+                    Ok(Self::Text(texts.into()))
+                } else {
+                    Err(Malformed("end of the values"))
+                }
+            }
+            code::HEX => {
+                let digits = Input::new(&meta.params).len("digits of a value")?;
+                let fits =
+                    digits > 0 && digits.is_multiple_of(2) && len.checked_mul(digits / 2) == Some(raw.len());
+                if fits { Ok(Self::Hex { digits, bytes: raw }) } else { Err(Malformed("digits of a value")) }
+            }
+            code::UUID if len.checked_mul(16) == Some(raw.len()) => Ok(Self::Uuid(raw)),
+            code::NUMBERS => Numbers::decode(&meta.params, &raw, len).map(Self::Numbers),
+            code::STAMPS => {
+                let times = times.ok_or(Malformed("stamps in running text"))?;
+                Stamps::decode(&meta.params, &raw, times.into_iter(), len).map(Self::Stamps)
+            }
+            code::SHAPES => {
+                let max_slots = bounds.line_bytes + len;
+                let shapes = Shapes::decode(&raw, len, max_slots, 0, bounds.columns)?;
+                // Columns of nested shapes are not the lines' own, so that no column can be part of itself.
+                if of_lines && (shapes.base >= bounds.own || shapes.entries.is_empty()) {
+                    Ok(Self::Shapes(shapes))
+                } else {
+                    Err(Malformed("columns of nested shapes"))
+                }
+            }
+            _ => Err(Malformed("encoding of a value column")),
+        }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        match self {
+            Self::Constant { len, .. } => *len,
+            Self::Dictionary { codes, .. } => codes.len(),
+            Self::Text(texts) => texts.len,
+            Self::Hex { digits, bytes } => bytes.len() / (*digits / 2),
+            Self::Uuid(bytes) => bytes.len() / 16,
+            Self::Numbers(numbers) => numbers.values.len(),
+            Self::Stamps(stamps) => stamps.len(),
+            Self::Shapes(shapes) => shapes.codes.len(),
+        }
+    }
+}
+
+fn dictionary(raw: &[u8], len: usize) -> Result<Column, Malformed> {
+    let mut input = Input::new(raw);
+    let number = input.len("number of distinct values")?;
+    if number > len.min(1 << 16) {
+        return Err(Malformed("number of distinct values"));
+    }
+    let texts = with_lengths(&mut input, number)?;
+    let codes = Codes::decode(&mut input, number, len)?;
+    if input.is_empty() {
+        Ok(Column::Dictionary { texts, codes })
+    } else {
+        Err(Malformed("end of a dictionary"))
+    }
+}
+
+/// Lengths, then texts, each followed by `\n`.
+fn with_lengths(input: &mut Input<'_>, len: usize) -> Result<Lines, Malformed> {
+    let mut lengths = Vec::with_capacity(len.min(input.rest().len()));
+    for _ in 0..len {
+        lengths.push(input.len("length of a value")?);
+    }
+    let mut texts = Lines::with_capacity(len, input.rest().len());
+    for len in lengths {
+        texts.push(input.take(len, "value")?);
+        input.take(1, "end of a value")?;
+    }
+    Ok(texts)
+}
+
+pub(super) fn append_uuid(bytes: &[u8], out: &mut Vec<u8>) {
+    for (i, group) in
+        [&bytes[..4], &bytes[4..6], &bytes[6..8], &bytes[8..10], &bytes[10..]].into_iter().enumerate()
+    {
+        if i > 0 {
+            out.push(b'-');
+        }
+        hex::append(group, out);
+    }
+}

@@ -1,0 +1,170 @@
+//! Where a line is cut: which of its bytes are values, and which column each value goes to.
+//!
+//! The invariant: a value is a whole number of tokens, so that the tokens of a line are those of its literal
+//! text and of its values (see [`is_edge`]). Nothing else is asked of a cut: the line is put together again from the
+//! same bytes, whatever they mean.
+
+use std::ops::{ControlFlow, Range};
+
+use crate::fields::{self, Shape, Value};
+use crate::token;
+
+/// A value of a line, and the kind of column it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind<'a> {
+    /// The field with this path.
+    Field(&'a str),
+    /// A whole number in running text.
+    Number,
+    /// That many lower-case hex digits.
+    Hex(usize),
+    /// A date and time.
+    Stamp,
+    /// Any other run of letters and digits, and UUIDs.
+    Mixed,
+}
+
+/// Calls `value` with each value of `line`, from left to right.
+pub(super) fn line(line: &[u8], mut value: impl FnMut(Range<usize>, Kind<'_>)) {
+    let shape = Shape::detect(line);
+    if shape == Shape::Plain {
+        return text(line, value);
+    }
+    let mut from = 0;
+    fields::for_each(line, shape, |path, found| {
+        let (Value::Text(bytes) | Value::Escaped(bytes) | Value::Number(bytes)) = found else {
+            return ControlFlow::Continue(());
+        };
+        let start = bytes.as_ptr().addr().wrapping_sub(line.as_ptr().addr());
+        let span = start..start.wrapping_add(bytes.len());
+        let within = from <= span.start && span.start <= span.end && span.end <= line.len();
+        if within && stands_apart(line, &span) {
+            from = span.end + 1;
+            value(span, Kind::Field(path));
+        }
+        ControlFlow::Continue(())
+    });
+}
+
+/// The same for running text: what holds a digit is a value.
+pub(super) fn text(text: &[u8], mut value: impl FnMut(Range<usize>, Kind<'_>)) {
+    let mut from = 0;
+    while let Some(digit) = text.get(from..).and_then(|rest| rest.iter().position(u8::is_ascii_digit)) {
+        let digit = from + digit;
+        let before = text[from..digit].iter().rev().take_while(|b| b.is_ascii_alphanumeric()).count();
+        let start = digit - before;
+        if let Some(end) = stamp_end(text, start) {
+            value(start..end, Kind::Stamp);
+            from = end;
+            continue;
+        }
+        let hyphens_too = text[from..digit].iter().rev().take_while(|b| is_grouped(b)).count();
+        let run = digit - hyphens_too..digit + run_len(&text[digit..], is_grouped);
+        if has_uuid_middle(text, &run) {
+            from = run.end;
+            if stands_apart(text, &run) {
+                value(run, Kind::Mixed);
+            }
+            continue;
+        }
+        let span = start..digit + run_len(&text[digit..], u8::is_ascii_alphanumeric);
+        from = span.end;
+        if is_ascii_around(text, &span) {
+            let kind = kind_of(&text[span.clone()]);
+            value(span, kind);
+        }
+    }
+}
+
+fn run_len(text: &[u8], belongs: impl Fn(&u8) -> bool) -> usize {
+    text.iter().position(|byte| !belongs(byte)).unwrap_or(text.len())
+}
+
+const fn is_grouped(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || *byte == b'-'
+}
+
+fn kind_of(run: &[u8]) -> Kind<'static> {
+    if run.iter().all(u8::is_ascii_digit) {
+        let canonical = run.len() == 1 || (run[0] != b'0' && run.len() <= super::number::MAX_DIGITS);
+        return if canonical { Kind::Number } else { Kind::Mixed };
+    }
+    let is_hex = run.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if is_hex && run.len() >= 8 && run.len() <= 64 && run.len().is_multiple_of(2) {
+        return Kind::Hex(run.len());
+    }
+    Kind::Mixed
+}
+
+/// Whether the groups of a UUID, which the index knows as one id, lie in this run.
+fn has_uuid_middle(text: &[u8], run: &Range<usize>) -> bool {
+    if run.len() < 16 || memchr::memchr(b'-', &text[run.clone()]).is_none() {
+        return false;
+    }
+    let mut found = false;
+    let run = &text[run.clone()];
+    token::for_each(run, |token| found |= token::uuid_middle(run, token).is_some());
+    found
+}
+
+/// End of the date and time that begins at `start` and stands apart.
+fn stamp_end(text: &[u8], start: usize) -> Option<usize> {
+    let rest = text.get(start..)?;
+    let len = super::stamp::len(rest)?;
+    stands_apart(text, &(start..start + len)).then_some(start + len)
+}
+
+/// Whether the bytes on either side of `span` are such that no token extends across its ends, nor a group of
+/// ids with hyphens.
+fn stands_apart(text: &[u8], span: &Range<usize>) -> bool {
+    let before = span.start.checked_sub(1).map(|at| text[at]);
+    before.is_none_or(is_edge) && text.get(span.end).is_none_or(|byte| is_edge(*byte))
+}
+
+const fn is_edge(byte: u8) -> bool {
+    byte.is_ascii() && !byte.is_ascii_alphanumeric() && byte != b'-'
+}
+
+fn is_ascii_around(text: &[u8], span: &Range<usize>) -> bool {
+    let before = span.start.checked_sub(1).map(|at| text[at]);
+    before.is_none_or(|b| b.is_ascii()) && text.get(span.end).is_none_or(u8::is_ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(text: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        line(text.as_bytes(), |span, kind| {
+            found.push(format!("{kind:?}={}", String::from_utf8_lossy(&text.as_bytes()[span])))
+        });
+        found
+    }
+
+    #[test]
+    fn fields_are_values_of_structured_lines_and_tokens_with_digits_of_others() {
+        let cases: [(&str, &[&str]); 8] = [
+            (
+                r#"{"a":"x \"y\"","b":{"c":-1.5},"d":true,"e":[7,""]}"#,
+                &[r#"Field("a")=x \"y\""#, r#"Field("b.c")=-1.5"#, r#"Field("e[0]")=7"#, r#"Field("e[1]")="#],
+            ),
+            ("a=1 b=\"two 3\" c", &[r#"Field("a")=1"#, r#"Field("b")=two 3"#]),
+            (r#"{"a":12abc"#, &[]),
+            ("took 12 ms of x7, 007 é9", &["Number=12", "Mixed=x7", "Mixed=007"]),
+            ("10.0.7.1:80", &["Number=10", "Number=0", "Number=7", "Number=1", "Number=80"]),
+            ("id deadbeef01 DEADBEEF01", &["Hex(10)=deadbeef01", "Mixed=DEADBEEF01"]),
+            (
+                "x 550e8400-e29b-41d4-a716-446655440000 y-1",
+                &["Mixed=550e8400-e29b-41d4-a716-446655440000", "Number=1"],
+            ),
+            (
+                "2026-11-20T10:00:00.5Z up 2026-11",
+                &["Stamp=2026-11-20T10:00:00.5Z", "Number=2026", "Number=11"],
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(values(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Texts as shapes and columns: what many lines have in common is kept once, what differs lies in columns.
+//!
+//! A *shape* is the literal text of a line with a slot wherever a value stands. Each slot names the column that
+//! has the value; a column has the values of its slots one after the other, in the order of the lines. Reading
+//! puts literals and values together again: the bytes are the same whatever they mean, so nothing that is
+//! malformed, escaped or odd can come back changed. A column of running text may itself be shapes.
+
+mod again;
+mod build;
+mod bytes;
+mod choose;
+mod codes;
+mod column;
+mod cut;
+mod find;
+mod fit;
+mod hex;
+mod intern;
+mod needle;
+mod number;
+mod restore;
+mod rows;
+mod shape;
+mod stamp;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use build::Builder;
+pub(crate) use choose::{Scratch, encode_columns};
+pub(crate) use codes::Codes;
+pub(crate) use column::{Bounds, Column, code as value_code};
+pub(crate) use find::Finder;
+pub(crate) use hex::PackedHex;
+pub(crate) use intern::Interner;
+pub use needle::Needle;
+pub(crate) use restore::Resolved;
+pub use rows::Rows;
+pub(crate) use shape::{Piece, Shapes, Slot};
+
+/// Most columns of one set of shapes; values of further fields stay in the shapes.
+pub(crate) const MAX_COLUMNS: usize = 256;

@@ -1,0 +1,128 @@
+//! A text that is looked for, and pieces of it.
+
+use std::ops::Range;
+
+use memchr::memmem;
+use regex::bytes::{Regex, RegexBuilder};
+
+use super::Rows;
+use crate::block::Separated;
+
+/// A text that is looked for.
+#[derive(Clone, Debug)]
+pub struct Needle {
+    pub(super) bytes: Vec<u8>,
+    search: Search,
+}
+
+#[derive(Clone, Debug)]
+enum Search {
+    Exact(Box<memmem::Finder<'static>>),
+    AnyCase(Box<Regex>),
+}
+
+impl Needle {
+    /// These very bytes.
+    #[must_use]
+    pub fn exact(bytes: &[u8]) -> Self {
+        let finder = memmem::Finder::new(bytes).into_owned();
+        Self { bytes: bytes.to_vec(), search: Search::Exact(Box::new(finder)) }
+    }
+
+    /// This text regardless of case, by Unicode's simple case folding, as in regular expressions.
+    ///
+    /// # Panics
+    /// Never: an escaped literal is a valid pattern, and its size is not limited.
+    #[must_use]
+    pub fn ignoring_case(text: &str) -> Self {
+        let regex = RegexBuilder::new(&regex::escape(text))
+            .case_insensitive(true)
+            .size_limit(usize::MAX)
+            .build()
+            .expect("BUG: an escaped literal is a valid pattern");
+        Self { bytes: text.as_bytes().to_ascii_lowercase(), search: Search::AnyCase(Box::new(regex)) }
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Whether it matches the same bytes in either ASCII case and nothing else, in lines that are ASCII (or not):
+    /// beyond, `k` and `s` have variants.
+    pub(crate) fn is_bytewise(&self, lines_are_ascii: bool) -> bool {
+        let has_variants = |byte: &u8| matches!(byte, b'k' | b's') && !lines_are_ascii;
+        !self.ignores_case() || (self.bytes.is_ascii() && !self.bytes.iter().any(has_variants))
+    }
+
+    pub(super) fn ignores_case(&self) -> bool {
+        matches!(self.search, Search::AnyCase(_))
+    }
+
+    pub(super) fn same(&self, a: u8, b: u8) -> bool {
+        a == b || (self.ignores_case() && a.eq_ignore_ascii_case(&b))
+    }
+
+    /// Whether `text` is the piece `range` of the needle.
+    pub(super) fn is(&self, range: &Range<usize>, text: &[u8]) -> bool {
+        let piece = &self.bytes[range.clone()];
+        if self.ignores_case() { piece.eq_ignore_ascii_case(text) } else { piece == text }
+    }
+
+    /// The first occurrence that begins at `from` or later.
+    pub(super) fn find(&self, text: &[u8], from: usize) -> Option<Range<usize>> {
+        match &self.search {
+            Search::Exact(finder) => {
+                let start = from + finder.find(text.get(from..)?)?;
+                Some(start..start + self.bytes.len())
+            }
+            Search::AnyCase(_) if from > text.len() => None,
+            Search::AnyCase(regex) => regex.find_at(text, from).map(|found| found.range()),
+        }
+    }
+
+    /// The lines with the needle.
+    pub(crate) fn lines(&self, lines: Separated<'_>) -> Rows {
+        let mut rows = Rows::none(lines.len());
+        let mut from = 0;
+        while let Some(hit) = self.find(lines.bytes, from) {
+            let line = lines.at(hit.start);
+            let span = lines.span(line);
+            // A line may hold line ends itself, and so may the needle.
+            if hit.end <= span.end {
+                rows.insert(line);
+                from = span.end + 1;
+            } else {
+                from = hit.start + 1;
+            }
+        }
+        rows
+    }
+
+    pub(super) fn has(&self, part: &Part, text: &[u8]) -> bool {
+        match (part.from_start, part.to_end) {
+            (false, false) => self.find(text, 0).is_some(),
+            (true, true) => self.is(&part.range, text),
+            (true, false) => text.get(..part.range.len()).is_some_and(|text| self.is(&part.range, text)),
+            (false, true) => {
+                let start = text.len().checked_sub(part.range.len());
+                start.is_some_and(|start| self.is(&part.range, &text[start..]))
+            }
+        }
+    }
+}
+
+/// A piece of the needle, and whether a value must begin and end with it. The whole needle, or else at least
+/// one of both holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Part {
+    pub(super) range: Range<usize>,
+    pub(super) from_start: bool,
+    pub(super) to_end: bool,
+}
+
+impl Part {
+    /// Whether it may stand anywhere in a value.
+    pub(super) const fn is_anywhere(&self) -> bool {
+        !self.from_start && !self.to_end
+    }
+}

@@ -1,0 +1,180 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use memchr::memmem;
+use proptest::prelude::*;
+
+use crate::block::{Block, Needle};
+use crate::part::{Part, PartId, PartWriter};
+use crate::record::Labels;
+use crate::{Level, Origin, Pair, Record, StreamId, TimeRange};
+
+fn record(i: usize, line: &[u8], id: Option<&str>) -> Record {
+    let pair = |id: &str| Pair { origin: Origin::Derived, name: "trace_id".into(), value: id.into() };
+    Record {
+        timestamp_ns: 1_795_168_800_000_000_000 + i as i64 * 1000,
+        labels: Arc::new(Labels::default()),
+        line: Bytes::copy_from_slice(line),
+        level: Level::Info,
+        pairs: id.map(pair).into_iter().collect(),
+    }
+}
+
+/// The block as it is read from a part.
+fn stored(records: &[Record]) -> Block {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("part-1.blk");
+    let mut writer = PartWriter::create(&path, PartId(1), TimeRange::ALL).unwrap();
+    writer.add(&Block::from_records(StreamId(1), Arc::default(), records.iter()), 0).unwrap();
+    writer.finish().unwrap();
+    Part::open(&path).unwrap().read(0).unwrap()
+}
+
+/// Lines of few kinds, as they are in a log, with something odd here and there.
+fn arb_line() -> impl Strategy<Value = Vec<u8>> {
+    let word =
+        || prop_oneof!["[a-d]{1,3}", "[0-9]{1,3}", "[ab]{0,1}[0-9]{1,2}", "[0-9a-f]{8}", Just(String::new())];
+    let json = (word(), word(), "[0-9]{1,2}(\\.[0-9]{2}){0,1}", word()).prop_map(|(a, b, n, m)| {
+        format!(r#"{{"a":"{a}","b":{{"c":"{b}"}},"n":{n},"msg":"took {m} of {n} ms \"x\""}}"#)
+    });
+    let logfmt = (word(), word()).prop_map(|(a, b)| format!("level=info a={a} msg=\"got {b}\""));
+    let plain = (word(), word(), word()).prop_map(|(a, b, c)| format!("{a} took {b}ms: {c}.{b}"));
+    let stamped = (0..86_400_u32, word()).prop_map(|(s, a)| {
+        format!("2026-11-20T{:02}:{:02}:{:02}.{:03}Z {a} ok", s / 3600, s / 60 % 60, s % 60, s % 1000)
+    });
+    prop_oneof![
+        4 => json.prop_map(String::into_bytes),
+        2 => logfmt.prop_map(String::into_bytes),
+        3 => plain.prop_map(String::into_bytes),
+        1 => stamped.prop_map(String::into_bytes),
+        1 => prop::collection::vec(any::<u8>(), 0..12),
+        1 => "[kKsS\u{212a}\u{17f}é]{1,3}=[0-9]".prop_map(String::into_bytes),
+        1 => "[{}\":,a0=\n]{0,12}".prop_map(String::into_bytes),
+    ]
+}
+
+/// Enough lines of few kinds that they are stored as shapes.
+fn arb_lines() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    (prop::collection::vec(arb_line(), 1..40), 3..12_usize).prop_map(|(kinds, times)| {
+        let mut lines = Vec::new();
+        for i in 0..times * 40 {
+            lines.push(kinds[i * 7 % kinds.len()].clone());
+        }
+        lines
+    })
+}
+
+fn found(block: &Block, needle: &Needle) -> Vec<usize> {
+    block.rows_with(needle).unwrap().iter().collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn what_columns_say_of_a_needle_is_what_every_line_says(
+        lines in arb_lines(),
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 1..14_usize), 12),
+        made_up in "[a-d0-9 \":,.x=]{1,4}|[ks]",
+    ) {
+        let id = |line: &[u8]| format!("{:08x}", line.len());
+        let records: Vec<Record> =
+            lines.iter().enumerate().map(|(i, line)| record(i, line, Some(&id(line)))).collect();
+        let mut needles = vec![made_up.into_bytes()];
+        for (line, at, len) in cuts {
+            let line = line.get(&lines);
+            if !line.is_empty() {
+                let at = at.index(line.len());
+                needles.push(line[at..line.len().min(at + len)].to_vec());
+            }
+        }
+        for needle in needles {
+            let block = stored(&records);
+            let holds = |line: &[u8]| memmem::find(line, &needle).is_some();
+            let expected: Vec<usize> = (0..lines.len()).filter(|i| holds(&lines[*i])).collect();
+            prop_assert_eq!(found(&block, &Needle::exact(&needle)), expected.clone(), "{:?}", String::from_utf8_lossy(&needle));
+            if let Some(row) = expected.first() {
+                prop_assert_eq!(block.line(*row).unwrap().into_owned(), lines[*row].clone());
+            }
+            if let Ok(text) = std::str::from_utf8(&needle) {
+                let regex = format!("(?i){}", regex::escape(text));
+                let regex = regex::bytes::Regex::new(&regex).unwrap();
+                let expected: Vec<usize> = (0..lines.len()).filter(|i| regex.is_match(&lines[*i])).collect();
+                prop_assert_eq!(found(&block, &Needle::ignoring_case(text)), expected);
+            }
+            let all = block.lines().unwrap();
+            prop_assert!(all.iter().eq(lines.iter().map(Vec::as_slice)));
+        }
+    }
+}
+
+#[test]
+fn service_lines_are_stored_as_shapes_whose_ids_are_those_of_the_pairs() {
+    let id = |i: usize| format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&i.to_le_bytes()));
+    let records: Vec<Record> = (0..1000)
+        .map(|i| {
+            let line =
+                format!(r#"{{"trace_id":"{}","msg":"order {i} accepted","took":{}.25}}"#, id(i), i * 7);
+            record(i, line.as_bytes(), Some(&id(i)))
+        })
+        .collect();
+    let block = stored(&records);
+    let shapes = block.shapes().unwrap().expect("no shapes");
+    assert_eq!((shapes.len(), shapes.pairs().count()), (1, 1));
+    assert_eq!(found(&block, &Needle::exact(b"order 77 ")), [77]);
+    assert_eq!(found(&block, &Needle::exact(id(5).as_bytes())), [5]);
+    assert_eq!(found(&block, &Needle::exact(b"accepted\",\"took\":7.2")), [1]);
+    assert_eq!(block.line(999).unwrap().as_ref(), &records[999].line[..]);
+}
+
+/// Lines of a kind that is not met often, and whether they are stored as shapes.
+fn odd_lines() -> Vec<(&'static str, bool, Vec<Vec<u8>>)> {
+    let json =
+        |i: usize| format!(r#"{{"n":{i},"text":"a \"b\" {i}","deep":{{"x":[{i},null,true]}}}}"#).into_bytes();
+    let many = |i: usize| format!(r#"{{"key{}":{i},"text":"{:060}"}}"#, i % 4300, i).into_bytes();
+    let mut long: Vec<Vec<u8>> = (0..130).map(json).collect();
+    long[60] = format!(r#"{{"n":1,"text":"{}"}}"#, "0123456789 abc ".repeat(70_000)).into_bytes();
+    let cut = |i: usize| json(i)[..i % 40].to_vec();
+    let ends = |i: usize| format!("{{\"n\":{i},\"text\":\"one\ntwo {i}\"}}\n").into_bytes();
+    let invalid = |i: usize| {
+        let (line, at) = (json(i), memmem::find(&json(i), b"a ").unwrap());
+        [&line[..at], &[0xff, i as u8 | 1, 0xc3, 0x28, 0], &line[at..]].concat()
+    };
+    vec![
+        ("empty", false, vec![Vec::new(); 300]),
+        ("of one shape", true, (0..300).map(json).collect()),
+        ("all the same", true, vec![json(7); 300]),
+        ("of more shapes than there may be", true, (0..4300 * 3).map(many).collect()),
+        ("one of a mebibyte", true, long),
+        ("cut anywhere", true, (0..400).map(cut).collect()),
+        ("with line ends", true, (0..300).map(ends).collect()),
+        ("not UTF-8", true, (0..300).map(invalid).collect()),
+        (
+            "random",
+            false,
+            (0..300_u64)
+                .map(|i| xxhash_rust::xxh3::xxh3_128(&i.to_le_bytes()).to_le_bytes().to_vec())
+                .collect(),
+        ),
+        ("few", false, (0..100).map(json).collect()),
+    ]
+}
+
+#[test]
+fn odd_lines_come_back_byte_for_byte_and_are_found() {
+    for (name, are_shapes, lines) in odd_lines() {
+        let records: Vec<Record> = lines.iter().enumerate().map(|(i, line)| record(i, line, None)).collect();
+        let block = stored(&records);
+        assert_eq!(block.shapes().unwrap().is_some(), are_shapes, "{name}");
+        let middle = lines.len() / 2;
+        assert_eq!(block.line(middle).unwrap().as_ref(), lines[middle], "{name}");
+        let needles: [&[u8]; 8] =
+            [b"", b"7", b"\"b\\\" 12", b"two 2", b"e\ntwo 29", &[0xff, 33], b"key4299\":", b"}"];
+        for needle in needles {
+            let holds = |i: &usize| memmem::find(&lines[*i], needle).is_some();
+            let expected: Vec<usize> = (0..lines.len()).filter(holds).collect();
+            assert_eq!(found(&block, &Needle::exact(needle)), expected, "{name}: {needle:?}");
+        }
+        assert!(block.lines().unwrap().iter().eq(lines.iter().map(Vec::as_slice)), "{name}");
+    }
+}
