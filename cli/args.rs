@@ -63,7 +63,7 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Follow new records as they are stored
     Tail(TailArgs),
-    /// Show every line of one trace or correlation id, over all containers, in time order
+    /// Show one request: what it waited for, and every line of its trace or correlation id, over all containers
     Trace(TraceArgs),
     /// Say why a container died, or everything that died lately
     Why(WhyArgs),
@@ -243,15 +243,30 @@ pub(crate) struct ExportArgs {
 
 /// `trace`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  binnacle trace 4bf92f3577b34da6a3ce929d0e0e4736
+  binnacle trace 6dadf148-f812-4ab1-8755-b0e0f11dd686 --spans
+  binnacle trace 4bf92f3577b34da6 --otlp > trace.json
+
+In the waterfall `█` is the time a span itself held the request up (the critical path), `▒` the time it was merely
+going on; `!` stands before what failed.
+
+Exit codes: 0 found, 1 nothing found, 2 error.")]
 pub(crate) struct TraceArgs {
     /// Trace id, correlation id or request id
     #[arg(value_name = "ID")]
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) times: Times,
-    /// One JSON object a line
+    /// One JSON object a line: the lines, or with --spans the spans
     #[arg(long)]
     pub(crate) json: bool,
+    /// The whole waterfall, and no lines
+    #[arg(long)]
+    pub(crate) spans: bool,
+    /// The spans as one JSON document of OTLP, to be sent to any tool that knows it
+    #[arg(long, conflicts_with_all = ["json", "spans"])]
+    pub(crate) otlp: bool,
     #[command(flatten)]
     pub(crate) server: Server,
 }

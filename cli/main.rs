@@ -12,6 +12,7 @@ mod reference;
 mod signals;
 mod sparkline;
 mod telemetry;
+mod waterfall;
 
 use std::process::ExitCode;
 

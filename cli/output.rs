@@ -22,6 +22,9 @@ const SERVICE_COLOURS: [AnsiColor; 6] = [
 /// How many columns a service name gets before it pushes the line to the right.
 const SERVICE_WIDTH: usize = 14;
 
+/// How wide text is that goes into a file or another program.
+const PAGE_WIDTH: usize = 120;
+
 /// Writes results.
 #[derive(Debug)]
 pub(crate) struct Printer {
@@ -39,6 +42,17 @@ impl Printer {
         let terminal = stdout.is_terminal();
         let colour = !json && anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never;
         Self { out: BufWriter::new(stdout.lock()), json, terminal, colour, zone: TimeZone::system() }
+    }
+
+    /// Columns of the terminal; [`PAGE_WIDTH`] where there is none.
+    pub(crate) fn width(&self) -> usize {
+        let size = if self.terminal { terminal_size::terminal_size_of(io::stdout()) } else { None };
+        size.map_or(PAGE_WIDTH, |(width, _)| usize::from(width.0))
+    }
+
+    /// Whether text is coloured.
+    pub(crate) const fn colour(&self) -> bool {
+        self.colour
     }
 
     /// One record.
@@ -143,7 +157,8 @@ fn short_level(level: &str) -> &str {
     }
 }
 
-fn service_style(service: &str) -> Style {
+/// The colour of a service, always the same.
+pub(crate) fn service_style(service: &str) -> Style {
     let sum = service.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
     Style::new().fg_color(Some(Color::Ansi(SERVICE_COLOURS[sum % SERVICE_COLOURS.len()])))
 }

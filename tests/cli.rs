@@ -318,3 +318,80 @@ fn explain_tells_what_is_read_and_why() {
     let words = explain(&["level:error gamma"]);
     assert!(words.contains("kept     0 blocks") && words.contains("decoded 0 blocks"), "{words}");
 }
+
+/// Two services of one request, logged now; only one of them knows the trace id.
+fn request(folder: &Path) {
+    let at = |ms: u32| format!("2026-01-31T10:00:00.{ms:03}Z");
+    let web = format!(
+        "{}\n{}\n",
+        format_args!(
+            r#"{{"time":"{}","msg":"request received","method":"POST","path":"/checkout","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","correlation_id":"r-17"}}"#,
+            at(0)
+        ),
+        format_args!(
+            r#"{{"time":"{}","msg":"answered","level":"error","method":"POST","path":"/checkout","status":502,"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","correlation_id":"r-17"}}"#,
+            at(100)
+        ),
+    );
+    let payment = format!(
+        "{}\n{}\n",
+        format_args!(r#"{{"time":"{}","msg":"charging","correlation_id":"r-17"}}"#, at(20)),
+        format_args!(
+            r#"{{"time":"{}","msg":"card declined","level":"error","correlation_id":"r-17"}}"#,
+            at(90)
+        ),
+    );
+    assert!(ingest(folder, &web, "service_name=web").status.success());
+    assert!(ingest(folder, &payment, "service_name=payment").status.success());
+}
+
+#[test]
+fn a_trace_is_shown_as_waterfall_lines_spans_and_otlp() {
+    let scratch = tempfile::tempdir().unwrap();
+    request(scratch.path());
+    let trace = |arguments: &[&str]| {
+        let output =
+            binnacle().arg("trace").args(arguments).arg("--data").arg(scratch.path()).output().unwrap();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    for id in ["4bf92f3577b34da6a3ce929d0e0e4736", "r-17"] {
+        let (code, out, err) = trace(&[id]);
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+        for expected in [
+            "trace 4bf92f3577b34da6a3ce929d0e0e4736: 2 spans of 2 services in 100.0 ms, 2 failed\n",
+            "! web POST /checkout",
+            "!   payment ",
+            "slowest hop: payment ",
+            "70.0 ms itself (70 % of the time)\n",
+            "critical path: web 20.0 ms > payment 70.0 ms > web 10.0 ms\n",
+            "failed first: payment ",
+            "lines of 2 services in 100.0 ms\n",
+            "+90.000 ms payment",
+        ] {
+            assert!(out.contains(expected), "{expected} in:\n{out}");
+        }
+        assert!(!out.contains('\u{1b}'), "colours only on a terminal:\n{out}");
+    }
+    let objects = |arguments: &[&str]| -> Vec<serde_json::Value> {
+        let (code, out, _) = trace(arguments);
+        assert_eq!(code, Some(0), "{arguments:?}");
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let lines = objects(&["r-17", "--json"]);
+    assert!(lines.len() == 4 && lines.iter().all(|line| line["line"].is_string()), "{lines:?}");
+    let spans = objects(&["r-17", "--spans", "--json"]);
+    assert_eq!(
+        (spans.len(), &spans[1]["service"], &spans[1]["critical_ns"]),
+        (2, &"payment".into(), &70_000_000.into())
+    );
+    let otlp = objects(&["r-17", "--otlp"]);
+    assert_eq!(otlp[0]["resourceSpans"].as_array().unwrap().len(), 2);
+    assert!(!trace(&["r-17", "--spans"]).1.contains("+90.000"), "no lines");
+    for arguments in [&["r-18"][..], &["r-18", "--spans"], &["r-18", "--otlp"], &["r-18", "--json"]] {
+        let (code, out, err) = trace(arguments);
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{arguments:?}");
+        assert!(err.contains("`r-18`"), "{err}");
+    }
+    assert_eq!(trace(&["", "--spans"]).0, Some(2), "no id at all");
+    assert_eq!(trace(&["r-17", "--otlp", "--json"]).0, Some(2));
+}

@@ -15,7 +15,7 @@ pub mod loki;
 pub mod plan;
 pub mod search;
 pub mod time;
-mod traces;
+pub mod traces;
 pub mod why;
 
 pub use config::Config;

@@ -20,6 +20,7 @@ use futures_util::{Stream, StreamExt};
 use serde::Deserialize;
 use store::Reader;
 
+use crate::traces::waterfall::Waterfall;
 use crate::{Config, Hit};
 pub use error::ClientError;
 use lines::Lines;
@@ -124,7 +125,28 @@ impl Client {
             ("since", options.since.as_deref()),
             ("limit", Some(limit.as_str())),
         ];
-        self.stream(&format!("/api/v1/traces/{}", transport::encoded(id)), &parameters).await
+        self.stream(&trace_path(id), &parameters).await
+    }
+
+    /// The waterfall of the trace of an id; `None` when no line or span tells of one.
+    ///
+    /// # Errors
+    /// As [`Client::json`].
+    pub async fn waterfall(&self, id: &str) -> Result<Option<Waterfall>, ClientError> {
+        // It does not depend on which lines come with it.
+        let answer = self.json(&trace_path(id), &[("limit", Some("1"))]).await?;
+        serde_json::from_value(answer["waterfall"].clone()).map_err(ClientError::not_understood)
+    }
+
+    /// The spans of the trace of an id as an OTLP document; `None` when no line or span tells of one.
+    ///
+    /// # Errors
+    /// As [`Client::json`].
+    pub async fn otlp(&self, id: &str) -> Result<Option<serde_json::Value>, ClientError> {
+        match self.json(&trace_path(id), &[("format", Some("otlp"))]).await {
+            Err(ClientError::Refused { kind, .. }) if kind == crate::http::UNKNOWN_TRACE => Ok(None),
+            answer => answer.map(Some),
+        }
     }
 
     /// New records as they are stored, without end. After a broken connection it goes on where it was.
@@ -171,6 +193,10 @@ impl Client {
             }
         })))
     }
+}
+
+fn trace_path(id: &str) -> String {
+    format!("/api/v1/traces/{}", transport::encoded(id))
 }
 
 /// One line of a streamed answer.

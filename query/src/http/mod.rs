@@ -31,6 +31,7 @@ pub use error::ApiError;
 pub use metrics::Metrics;
 pub(crate) use search::NDJSON;
 pub use state::{AppState, MetricsBody};
+pub(crate) use trace::UNKNOWN_TRACE;
 
 /// Every route and what answers it.
 fn routes() -> Vec<(&'static str, MethodRouter<AppState>)> {

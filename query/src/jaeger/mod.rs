@@ -34,6 +34,7 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("/jaeger/api/dependencies", v1(get(dependencies::dependencies))),
         ("/jaeger/api/v3/services", v3(get(v3::services))),
         ("/jaeger/api/v3/operations", v3(get(v3::operations))),
+        ("/jaeger/api/v3/traces/{id}", v3(get(v3::trace))),
         ("/jaeger/api/{*rest}", any(unknown_path)),
     ]
 }

@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use correlation::otlp::SCOPE;
 use correlation::{Attribute, Event, Resource, Span, Status, Trace, Value};
 use serde::Serialize;
 use serde_json::json;
-
-/// Who made the spans, in OpenTelemetry's words.
-pub(super) const SCOPE: &str = "binnacle";
 
 /// What every answer of version 1 is wrapped in.
 #[derive(Debug, Serialize)]

@@ -4,11 +4,11 @@ use std::ops::ControlFlow;
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
+use correlation::otlp::SCOPE;
 use store::fields::{self, Shape};
 use store::{TimeRange, TraceQuery};
 
 use super::error::JaegerError;
-use super::model::SCOPE;
 use crate::logql::units::{SECOND, parse_go_duration, parse_prometheus_duration};
 use crate::time;
 

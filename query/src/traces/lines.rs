@@ -45,8 +45,7 @@ impl Lines {
         }
         if let Some(trace) = indexed {
             next.extend(notations(trace.id));
-            let logged = trace.spans.iter().filter_map(|span| text_of(&span.attributes, CORRELATION_ID));
-            next.extend(logged.map(str::to_owned));
+            next.extend(correlation_ids(trace));
         }
         // Trace id, then correlation ids; and a correlation id leads to trace ids first.
         let rounds = if ids.is_trace_id || indexed.is_some() { 2 } else { 3 };
@@ -106,6 +105,25 @@ impl Lines {
             end_ns: times().max().unwrap_or(i64::MAX).saturating_add(reach),
         }
     }
+}
+
+/// The lines of a trace: those with its id, and those that have a correlation id of it and no trace id.
+pub(crate) fn filter(trace: &Trace) -> Filter {
+    let has = |name, test| Filter::Field(FieldTest::new(name, 0, test));
+    let by_trace = notations(trace.id).into_iter().map(|id| has(attribute::TRACE_ID, ValueTest::equals(&id)));
+    let correlated = correlation_ids(trace)
+        .iter()
+        .map(|id| has(attribute::CORRELATION_ID, ValueTest::equals(id)))
+        .collect();
+    let of_no_trace = Filter::Not(Box::new(has(attribute::TRACE_ID, ValueTest::Exists)));
+    let by_correlation = Filter::And(vec![Filter::Or(correlated), of_no_trace]);
+    Filter::Or(by_trace.chain([by_correlation]).collect())
+}
+
+/// The correlation ids that the spans of a trace tell of, some at most.
+fn correlation_ids(trace: &Trace) -> BTreeSet<String> {
+    let logged = trace.spans.iter().filter_map(|span| text_of(&span.attributes, CORRELATION_ID));
+    logged.map(str::to_owned).collect::<BTreeSet<String>>().into_iter().take(MAX_IDS).collect()
 }
 
 /// Lines with one of these ids and none of those that were looked for before.

@@ -3,10 +3,13 @@
 //! The index knows a trace once it has closed. One that is still open, or was never indexed, is assembled from its
 //! lines by the code that fills the index, so it has the same spans under the same ids either way.
 
+mod critical;
 mod ids;
 mod lines;
 #[cfg(test)]
 mod tests;
+mod tree;
+pub mod waterfall;
 
 use correlation::{Attribute, Config, Trace, TraceId, Value};
 use store::{Reader, TraceQuery};
@@ -14,6 +17,7 @@ use store::{Reader, TraceQuery};
 use crate::{Context, ExecError, time};
 use ids::Ids;
 use lines::Lines;
+pub(crate) use lines::filter;
 
 /// Name of the attribute that holds an id as logged.
 pub(crate) const CORRELATION_ID: &str = "correlation_id";

@@ -1,6 +1,9 @@
 //! Traces found by an id, in the index, among lines, and in both.
 
-use correlation::hashed;
+use std::sync::Arc;
+
+use correlation::span::{Kind, Status};
+use correlation::{Resource, Span, SpanId, hashed};
 use store::{Level, Record, TraceBatch};
 
 use super::*;
@@ -8,6 +11,33 @@ use crate::exec::tests::{Data, context, record};
 
 const SECOND: i64 = 1_000_000_000;
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// A span: its name, which is its service too, its parent's name, start and end in milliseconds.
+pub(super) type Drawn<'a> = (&'a str, &'a str, f64, f64);
+
+/// Spans by start.
+pub(super) fn drawn(drawing: &[Drawn<'_>]) -> Vec<Span> {
+    let id = |name: &str| {
+        let mut id = [0; 8];
+        id[..name.len()].copy_from_slice(name.as_bytes());
+        SpanId(id)
+    };
+    let ns = |ms: f64| (ms * 1e6) as i64;
+    let span = |(name, parent, from, to): &Drawn<'_>| Span {
+        trace_id: hashed("drawn"),
+        span_id: id(name),
+        parent_id: (!parent.is_empty()).then(|| id(parent)),
+        name: (*name).to_owned(),
+        kind: Kind::Server,
+        start_ns: ns(*from),
+        end_ns: ns(*to),
+        status: Status::Unset,
+        resource: Arc::new(Resource { service: (*name).into(), attributes: Vec::new() }),
+        attributes: Vec::new(),
+        events: Vec::new(),
+    };
+    drawing.iter().map(span).collect()
+}
 
 fn logged(service: &str, at_ns: i64, pairs: &[(&str, &str)]) -> Record {
     record(service, at_ns, "a line", Level::Info, pairs)

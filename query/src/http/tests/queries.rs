@@ -166,3 +166,28 @@ async fn a_client_that_leaves_cancels_its_query_and_frees_its_place() {
     drop(query);
     assert!(has_ended.await.unwrap());
 }
+
+#[tokio::test]
+async fn a_trace_has_its_waterfall_on_the_first_page() {
+    let server = server(Config::default());
+    let (_, first) = server.json("/api/v1/traces/t1?limit=2").await;
+    let shown = &first["waterfall"];
+    assert_eq!(shown["trace_id"], correlation::trace_id("t1").to_string());
+    assert_eq!(shown["spans"].as_array().unwrap().len(), 2, "a visit of each service: {shown}");
+    let cursor = first["cursor"].as_str().unwrap();
+    let (_, second) = server.json(&format!("/api/v1/traces/t1?limit=2&cursor={cursor}")).await;
+    assert!(second["waterfall"].is_null());
+    // A word of the lines is no id of a trace.
+    let (_, word) = server.json("/api/v1/traces/paid").await;
+    assert!(word["waterfall"].is_null() && !word["records"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_trace_is_told_as_otlp_or_not_found() {
+    let server = server(Config::default());
+    let (status, document) = server.json("/api/v1/traces/t1?format=otlp").await;
+    assert_eq!((status, document["resourceSpans"].as_array().unwrap().len()), (StatusCode::OK, 2));
+    let (status, error) = server.json("/api/v1/traces/t7?format=otlp").await;
+    assert_eq!((status, &error["error"]), (StatusCode::NOT_FOUND, &"unknown_trace".into()));
+    assert_eq!(server.json("/api/v1/traces/t1?format=jaeger").await.0, StatusCode::BAD_REQUEST);
+}

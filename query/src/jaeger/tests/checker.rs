@@ -79,6 +79,30 @@ pub(super) fn v3_refusal(status: u16, answer: &Value) {
     assert!(!text(&answer["error"]["message"], "message").is_empty());
 }
 
+/// A trace of version 3: OTLP's JSON with ids in hexadecimal digits and nanoseconds as text; returns how many
+/// spans it has.
+pub(super) fn otlp(answer: &Value) -> usize {
+    has_keys(answer, &["result"]);
+    has_keys(&answer["result"], &["resourceSpans"]);
+    let mut count = 0;
+    for of_resource in list(&answer["result"]["resourceSpans"], "resourceSpans") {
+        let attributes = list(&of_resource["resource"]["attributes"], "attributes");
+        assert!(attributes.iter().any(|attribute| attribute["key"] == "service.name"));
+        for scope in list(&of_resource["scopeSpans"], "scopeSpans") {
+            for span in list(&scope["spans"], "spans") {
+                is_id(&span["traceId"], 32);
+                is_id(&span["spanId"], 16);
+                let nanos = |name: &str| text(&span[name], name).parse::<u64>().unwrap();
+                assert!(nanos("startTimeUnixNano") <= nanos("endTimeUnixNano"));
+                assert!((1..=5).contains(&whole(&span["kind"], "kind")));
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 0, "{answer}");
+    count
+}
+
 /// A list of names, sorted, each once, with its length.
 pub(super) fn names(answer: &Value) -> Vec<String> {
     let names: Vec<String> =

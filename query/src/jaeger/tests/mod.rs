@@ -169,6 +169,18 @@ async fn version_3_lists_the_same() {
 }
 
 #[tokio::test]
+async fn version_3_shows_a_trace_in_otlp() {
+    let server = Server::new();
+    let answer = server.get("v3/traces/r-2?start_time=2030-01-01T00%3A00%3A00Z").await;
+    assert_eq!(checker::otlp(&answer), 2);
+    for id in ["4bf92f3577b34da6a3ce929d0e0e4736", "r-9"] {
+        let (status, body) = server.send(Method::GET, &format!("/jaeger/api/v3/traces/{id}")).await;
+        checker::v3_refusal(status, &body);
+        assert_eq!((status, &body["error"]["message"]), (404, &"trace not found".into()));
+    }
+}
+
+#[tokio::test]
 async fn a_search_finds_the_newest_first_and_no_more_than_asked_for() {
     let server = Server::new();
     let times = times();
