@@ -78,7 +78,7 @@ impl Script {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let api = if self.version.starts_with("20.") { "1.41" } else { "1.45" };
         let mut parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-        if parts.len() > 1 {
+        if parts.first().is_some_and(|part| part.starts_with("v1.")) {
             parts.remove(0); // the version of the API
         }
         let body = match parts.as_slice() {

@@ -1,6 +1,6 @@
 //! What was asked: the query typed, in either language, with the selection flags beside it.
 
-use query::filter::Filter;
+use query::filter::{Filter, LevelTest};
 use query::logql::ast::{Expr, LabelFilter, MatchOp, Matcher, Stage};
 use query::search::SyntaxError;
 use query::{logql, search};
@@ -28,9 +28,10 @@ impl Question {
 /// The query with `--service` and `--level` added.
 ///
 /// # Errors
-/// When a query meant as LogQL is none; the error shows where.
+/// When `--level` names no level, or a query meant as LogQL is none; the error shows where.
 pub(super) fn question(query: &[String], selection: &Selection) -> anyhow::Result<Question> {
     let typed = query.join(" ");
+    let level = selection.level.as_deref().map(level_test).transpose()?;
     if !logql::is_meant(&typed) {
         return Ok(Question::Records(in_search_syntax(&typed, selection)));
     }
@@ -40,7 +41,7 @@ pub(super) fn question(query: &[String], selection: &Selection) -> anyhow::Resul
         super::client::pointed(&error.to_string(), &at.pointer())
     })?;
     if selection.service.is_some() || selection.level.is_some() {
-        let (matchers, stages) = in_logql(selection)?;
+        let (matchers, stages) = in_logql(selection, level.as_ref());
         logql::narrow(&mut expr, &matchers, &stages);
     }
     let text = expr.to_string();
@@ -71,24 +72,30 @@ fn quoted(value: &str) -> String {
     format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
+/// The value of `--level`.
+fn level_test(value: &str) -> anyhow::Result<LevelTest> {
+    match search::parse(&format!("level:{value}")) {
+        Ok(Filter::Level(test)) => Ok(test),
+        Ok(_) => anyhow::bail!("`--level {value}` is no level: give for example `warn` or `>=warn`"),
+        Err(error) => anyhow::bail!("`--level {value}`: {}", error.message),
+    }
+}
+
 /// The flags as a matcher of the stream and as a filter of the level.
-fn in_logql(selection: &Selection) -> anyhow::Result<(Vec<Matcher>, Vec<Stage>)> {
+fn in_logql(selection: &Selection, level: Option<&LevelTest>) -> (Vec<Matcher>, Vec<Stage>) {
     let service = selection.service.iter().map(|service| Matcher {
         name: "service_name".to_owned(),
         op: MatchOp::Equal,
         value: service.clone(),
     });
     let mut stages = Vec::new();
-    if let Some(level) = &selection.level {
-        let Ok(Filter::Level(test)) = search::parse(&format!("level:{level}")) else {
-            anyhow::bail!("`--level {level}` is no level: give for example `warn` or `>=warn`");
-        };
+    if let Some(test) = level {
         let names: Vec<&str> =
             test.wanted.listed().unwrap_or_default().into_iter().filter_map(store::Level::name).collect();
         let any = Matcher { name: "detected_level".to_owned(), op: MatchOp::Regex, value: names.join("|") };
         stages.push(Stage::Label(LabelFilter::Match(any)));
     }
-    Ok((service.collect(), stages))
+    (service.collect(), stages)
 }
 
 #[cfg(test)]
@@ -112,6 +119,24 @@ mod tests {
         let (service, level) = (Some("check\"out"), Some(">=warn"));
         assert_eq!(asked("a OR b", service, level), records(r#"service:"check\"out" level:>=warn (a OR b)"#));
         assert_eq!(asked("*", service, level), records(r#"service:"check\"out" level:>=warn"#));
+    }
+
+    #[test]
+    fn a_level_that_there_is_not_is_refused_with_a_suggestion() {
+        for query in ["a", "{app=\"a\"}"] {
+            for (level, reason) in [
+                ("eror", "`eror` is no level; did you mean `error`?"),
+                (">=wrn1", "is no level that compares"),
+                ("warn OR x", "is no level"),
+            ] {
+                let selection = Selection { service: None, level: Some(level.to_owned()) };
+                let error = question(&[query.to_owned()], &selection).unwrap_err().to_string();
+                assert!(
+                    error.starts_with(&format!("`--level {level}`")) && error.contains(reason),
+                    "{error}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -14,7 +14,9 @@ pub struct PushConfig {
     pub max_decoded_bytes: ByteSize,
     /// Most lines in one request.
     pub max_entries: usize,
-    /// Most requests that are decoded at once; further ones are answered 429 and tried again by their senders.
+    /// Most requests that are decoded at once; further ones wait up to five seconds, then are answered 429 and tried
+    /// again by their senders. The bodies of all requests on their way may take as much memory as that many of
+    /// `max_body_bytes`.
     pub max_concurrent: usize,
     /// Most labels of one stream.
     pub max_labels: usize,

@@ -34,6 +34,8 @@ pub(super) struct Description {
     pub(super) kept_bytes: Option<u64>,
     /// Rotation compresses what it sets aside.
     pub(super) compresses: bool,
+    /// Docker drops lines when its buffer for them is full (`mode=non-blocking`).
+    pub(super) nonblocking: bool,
     /// Docker removes it when it ends (`--rm`).
     pub(super) auto_remove: bool,
     /// Docker's word: `created`, `running`, `exited`, ...
@@ -62,6 +64,7 @@ impl Description {
             labels: config.labels.unwrap_or_default(),
             tty: config.tty.unwrap_or(false),
             kept_bytes: kept_bytes(log_config.config.as_ref()),
+            nonblocking: option(log_config.config.as_ref(), "mode") == Some("non-blocking"),
             compresses: compresses(log_config.typ.as_deref(), log_config.config.as_ref()),
             driver: log_config.typ.unwrap_or_default(),
             auto_remove: host_config.auto_remove.unwrap_or(false),
@@ -173,10 +176,15 @@ fn kept_bytes(options: Option<&HashMap<String, String>>) -> Option<u64> {
     Some(size.saturating_mul(files.saturating_sub(1)))
 }
 
+/// A log option as the user has set it.
+fn option<'a>(options: Option<&'a HashMap<String, String>>, name: &str) -> Option<&'a str> {
+    options?.get(name).map(|value| value.trim())
+}
+
 /// Whether rotated files are compressed: `json-file` does when told to, `local` unless told not to.
 fn compresses(driver: Option<&str>, options: Option<&HashMap<String, String>>) -> bool {
-    match options.and_then(|options| options.get("compress")) {
-        Some(value) => value.trim() == "true",
+    match option(options, "compress") {
+        Some(value) => value == "true",
         None => driver == Some("local"),
     }
 }

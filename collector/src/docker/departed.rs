@@ -2,10 +2,13 @@
 //!
 //! What they logged since they were read last is gone: a gap says so, once, unless they were known to have
 //! ended and been read to the end.
+//!
+//! Missing is not removed: another daemon may answer for once. So the position in such a log is kept for some days
+//! and forgotten after them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use store::{Batch, Container, Gap, GapReason, StoreError, Writer};
+use store::{Batch, Container, CursorUpdate, Gap, GapReason, StoreError, Writer};
 
 use super::metrics::Metrics;
 use super::opening;
@@ -13,6 +16,8 @@ use super::timestamp;
 
 /// State of a container that the daemon does not know any more.
 const REMOVED: &str = "removed";
+/// How long the position in the log of a missing container is kept, from when it was read last.
+const POSITION_KEPT_NS: i64 = 7 * 86_400 * 1_000_000_000;
 
 /// Records every container of the catalog that was collected and is not among `listed`, the ids of all
 /// containers that the daemon has.
@@ -24,14 +29,18 @@ pub(super) async fn record(
     metrics: &Metrics,
     listed: HashSet<String>,
 ) -> Result<(), StoreError> {
-    let reader = writer.reader();
+    let (reader, catalog) = (writer.reader(), writer.clone());
     // The catalog is read from disk.
     let read = tokio::task::spawn_blocking(move || {
-        Ok::<_, StoreError>(batch(reader.containers()?, &reader.coverage()?.into_iter().collect(), &listed))
+        let (known, covered) = (reader.containers()?, reader.coverage()?.into_iter().collect());
+        let positions = catalog.cursors(&opening::source(""))?;
+        let positions = positions.into_iter().map(|(source, _)| source).collect();
+        let cursors = outdated(&known, &covered, positions, &listed);
+        Ok::<_, StoreError>(Batch { cursors, ..batch(known, &covered, &listed) })
     });
     let Ok(batch) = read.await else { return Err(StoreError::Closed) };
     let batch = batch?;
-    if batch.containers.is_empty() {
+    if batch.containers.is_empty() && batch.cursors.is_empty() {
         return Ok(());
     }
     for gap in &batch.gaps {
@@ -62,6 +71,28 @@ fn batch(known: Vec<Container>, covered: &BTreeMap<String, i64>, listed: &HashSe
         batch.containers.push(Container { state: REMOVED.to_owned(), ..container });
     }
     batch
+}
+
+/// Forgets the positions in the logs of containers that an earlier process found to be gone, and that nobody has
+/// read for long.
+fn outdated(
+    known: &[Container],
+    covered: &BTreeMap<String, i64>,
+    positions: Vec<String>,
+    listed: &HashSet<String>,
+) -> Vec<CursorUpdate> {
+    let states: HashMap<String, &str> =
+        known.iter().map(|container| (opening::source(&container.id), container.state.as_str())).collect();
+    let listed: HashSet<String> = listed.iter().map(|id| opening::source(id)).collect();
+    let before_ns = timestamp::now_ns().saturating_sub(POSITION_KEPT_NS);
+    let is_outdated = |source: &String| {
+        // Retention drops the rows of containers that were removed, and of no others.
+        let is_gone = states.get(source).is_none_or(|state| *state == REMOVED);
+        let is_old = covered.get(source).is_none_or(|covered_ns| *covered_ns < before_ns);
+        is_gone && is_old && !listed.contains(source)
+    };
+    let outdated = positions.into_iter().filter(is_outdated);
+    outdated.map(|source| CursorUpdate { source, position: None, covered_ns: None }).collect()
 }
 
 #[cfg(test)]
@@ -102,5 +133,23 @@ mod tests {
         let removed: Vec<&str> = batch.containers.iter().map(|c| c.id.as_str()).collect();
         assert_eq!(removed, ["running", "unread", "drained", "cut-off"]);
         assert!(batch.containers.iter().all(|c| c.state == REMOVED));
+    }
+
+    #[test]
+    fn positions_in_logs_that_are_long_gone_are_forgotten() {
+        let known = [
+            container("listed", "removed", None),
+            container("missing-now", "running", None),
+            container("gone", "removed", None),
+            container("gone-lately", "removed", None),
+        ];
+        let sources = ["listed", "missing-now", "gone", "gone-lately", "unknown"].map(opening::source);
+        let mut covered: BTreeMap<String, i64> = sources.iter().map(|source| (source.clone(), 40)).collect();
+        covered.insert(opening::source("gone-lately"), timestamp::now_ns());
+        let listed = HashSet::from(["listed".to_owned()]);
+        let forgotten = outdated(&known, &covered, sources.to_vec(), &listed);
+        assert!(forgotten.iter().all(|update| update.position.is_none() && update.covered_ns.is_none()));
+        let forgotten: Vec<&str> = forgotten.iter().map(|update| update.source.as_str()).collect();
+        assert_eq!(forgotten, ["docker/gone", "docker/unknown"]);
     }
 }

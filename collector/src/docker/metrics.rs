@@ -43,6 +43,7 @@ struct Inner {
     clock_steps: IntCounter,
     failures: IntCounterVec,
     unreadable: IntGaugeVec,
+    nonblocking: IntGaugeVec,
     lag_seconds: GaugeVec,
     commit_seconds: HistogramVec,
     append_errors: IntCounter,
@@ -165,6 +166,16 @@ impl Metrics {
                         "Containers whose log driver keeps nothing readable.",
                     ),
                     &["name", "driver"],
+                ),
+            )?,
+            nonblocking: made(
+                r,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "docker_logs_nonblocking",
+                        "Containers with the log option mode=non-blocking: Docker drops lines of them unseen.",
+                    ),
+                    &["name"],
                 ),
             )?,
             lag_seconds: made(
@@ -293,6 +304,11 @@ impl Series {
         }
     }
 
+    /// Docker may drop lines of it before anybody can read them.
+    pub(super) fn nonblocking(&self) {
+        self.metrics.0.nonblocking.with_label_values(&[&self.name]).set(1);
+    }
+
     /// The newest stored line is this old.
     pub(super) fn lag(&self, seconds: f64) {
         self.lag_seconds.set(seconds);
@@ -317,6 +333,9 @@ impl Drop for Series {
         }
         let removed = inner.lag_seconds.remove_label_values(&[&self.name]);
         debug_assert!(removed.is_ok(), "the series was made with this label");
+        if inner.nonblocking.remove_label_values(&[&self.name]).is_err() {
+            // It blocks, as most do.
+        }
     }
 }
 
@@ -334,6 +353,7 @@ mod tests {
         let metrics = Metrics::new(&registry).unwrap();
         let (old, new) = (metrics.series("web"), metrics.series("web"));
         old.line(Stream::Stdout, 10, 1, false);
+        old.nonblocking();
         drop(old);
         new.line(Stream::Stdout, 10, 3, true);
         assert_eq!(new.lines[0].get(), 2);
@@ -341,6 +361,7 @@ mod tests {
         drop(new);
         assert_eq!(series_count(&registry, "docker_logs_lines_total"), 0);
         assert_eq!(series_count(&registry, "docker_logs_lag_seconds"), 0);
+        assert_eq!(series_count(&registry, "docker_logs_nonblocking"), 0);
     }
 
     #[test]

@@ -18,7 +18,9 @@
 //! (`collect.max_line_bytes` each) and two stack traces; 20 containers are read at once. A quiet container
 //! takes about 6 KB, and 20 KB more while its doorbell is open (256 of them).
 
+mod clock;
 mod container;
+mod coverage;
 mod cursor;
 mod damage;
 mod departed;
@@ -146,7 +148,15 @@ impl Source {
     pub async fn run(self, token: CancellationToken) {
         let (engine, engines) = value::channel(None);
         let shared = Arc::new(Shared::new(self.parts, engines, token));
-        Watcher::new(shared, self.docker_host, engine, self.status, self.ready).run().await;
+        let watcher = Watcher::new(Arc::clone(&shared), self.docker_host, engine, self.status, self.ready);
+        let writer = &shared.outlet.writer;
+        tokio::select! {
+            () = watcher.run() => {}
+            () = shared.coverage.keep(writer) => {}
+        }
+        if let Err(error) = shared.coverage.write(writer).await {
+            tracing::debug!(%error, "cannot store up to when quiet containers were read");
+        }
     }
 }
 

@@ -79,6 +79,9 @@ pub(super) async fn open(
 /// What the lines of the two streams become.
 pub(super) fn shapes(shared: &Shared, container: &Description) -> [Shape; 2] {
     let series = shared.metrics.series(&container.name);
+    if container.nonblocking {
+        series.nonblocking();
+    }
     let options = ParseOptions { format: format(container), ..ParseOptions::default() };
     Stream::ALL.map(|stream| Shape {
         enricher: Arc::clone(&shared.enricher),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use store::{CursorUpdate, GapReason};
 
+use super::clock::EngineClock;
 use super::cursor::Cursor;
 use super::engine::Engine;
 use super::frames::{DecodeError, Decoder, Frame, Stream};
@@ -68,6 +69,9 @@ pub(super) struct Log {
     brought: Brought,
     /// Time of the first message ever taken by this process.
     first_ns: Option<i64>,
+    clock: EngineClock,
+    /// The clock may have been set back since the last read that went well.
+    clock_unsure: bool,
     /// The last reply held nothing of what was read before.
     vanished: bool,
     /// Docker compresses what it rotates.
@@ -109,6 +113,8 @@ impl Log {
             pace,
             brought,
             first_ns: None,
+            clock: EngineClock::default(),
+            clock_unsure: false,
             vanished: false,
             compresses: false,
         }
@@ -127,6 +133,9 @@ impl Log {
         let (started, started_ns) = (Instant::now(), timestamp::now_ns());
         let expected = self.pace.request(started);
         let mut query = self.next_query(engine, started_ns, expected);
+        // Since another process has read it, the clock may have been set back. Where `tail` is not counted, to ask
+        // without a time would mean to read all of every log.
+        self.clock_unsure |= !self.clock.is_known() && query.tail.is_some();
         self.brought = Brought::default();
         self.vanished = false;
         let unread = self.cursor.is_empty();
@@ -142,6 +151,7 @@ impl Log {
         let took = started.elapsed();
         tracing::trace!(container = self.name, messages, ?took, ?query, error = ?outcome.as_ref().err(), "read");
         self.pace.brought(messages, bytes);
+        self.clock_unsure &= outcome.is_err();
         match self.start {
             Start::Tail { at, .. } if outcome.is_ok() => self.start = Start::Since(at),
             Start::Birth { created_ns, kept_bytes: Some(kept_bytes) }
@@ -246,6 +256,7 @@ impl Log {
     /// [`Log::commit_rows`]: it must not hold up the reading of a container that is about to end.
     pub(super) async fn commit(&mut self, covered_ns: Option<i64>, permits: &Permits) -> Result<(), Stopped> {
         if !self.sink.has_news() {
+            self.note_coverage(covered_ns);
             return Ok(());
         }
         if self.cursor.is_empty() {
@@ -266,6 +277,16 @@ impl Log {
             self.lanes[0].lag(age_ns as f64 / 1e9);
         }
         Ok(())
+    }
+
+    /// Nothing was new up to `covered_ns`. Not noted while something read before is still on its way.
+    fn note_coverage(&self, covered_ns: Option<i64>) {
+        if let Some(covered_ns) = covered_ns
+            && self.sink.is_settled()
+            && self.position().pending_ns().is_none()
+        {
+            self.shared.coverage.note(self.sink.source(), covered_ns);
+        }
     }
 
     /// Stores what is known about the container, if that changed.
@@ -306,7 +327,14 @@ impl Log {
     ) -> Result<Reach, ReadError> {
         let shared = Arc::clone(&self.shared);
         let started = Instant::now();
+        let query = if self.clock_unsure { query.for_unsure_clock() } else { query };
         let mut reply = shared.unless_stopped(engine.logs.read(&self.id, query)).await??;
+        let date_ns = reply.date_ns().unwrap_or_else(timestamp::now_ns);
+        if self.clock.was_set_back(Instant::now(), date_ns) && !self.clock_unsure {
+            self.clock_unsure = true;
+            let query = query.for_unsure_clock();
+            reply = shared.unless_stopped(engine.logs.read(&self.id, query)).await??;
+        }
         let mut decoder = Decoder::new(self.tty);
         let pass = match reason {
             // Behind damage the end of the log is all that can be had.

@@ -63,6 +63,12 @@ impl Query {
         Self { tail, ..self }
     }
 
+    /// The request to send instead when the clock may have been set back since the last one: without a time, before
+    /// which the engine may leave out what is new.
+    pub(super) fn for_unsure_clock(self) -> Self {
+        Self { since_ns: None, ..self }
+    }
+
     /// The request to send instead for a log whose rotated files are compressed.
     ///
     /// Where the oldest of them ends before `since`, engine 20.10 leaves out all of them, also those that do not.

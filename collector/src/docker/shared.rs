@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::coverage::Coverage;
 use super::engine::Engine;
 use super::metrics::Metrics;
 use super::select::Selection;
@@ -40,6 +41,7 @@ pub(super) struct Shared {
     pub(super) enricher: Arc<Enricher>,
     pub(super) selection: Selection,
     pub(super) outlet: Outlet,
+    pub(super) coverage: Coverage,
     pub(super) metrics: Metrics,
     /// Value of the label `host`.
     pub(super) host: String,
@@ -97,6 +99,7 @@ impl Shared {
                 token: token.clone(),
                 appends: TaskTracker::new(),
             },
+            coverage: Coverage::default(),
             metrics,
             host,
             started_ns,

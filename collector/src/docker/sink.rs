@@ -112,6 +112,7 @@ impl Sink {
             cursors: cursor.into_iter().collect(),
             gaps: std::mem::take(&mut self.gaps),
             containers: std::mem::take(&mut self.containers),
+            coverage: Vec::new(),
         };
         (self.bytes, self.counted) = (0, 0);
         let (outlet, source) = (self.outlet.clone(), self.source.clone());
@@ -121,6 +122,11 @@ impl Sink {
             stored
         }));
         Ok(())
+    }
+
+    /// Whether everything handed over is durable.
+    pub(super) fn is_settled(&self) -> bool {
+        self.under_way.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Waits until everything handed over is durable.

@@ -13,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 use super::frames::tests::encode;
 use super::*;
 
+mod engine;
+mod live;
+
 const ID: &str = "aa11bb22cc33dd44ee55ff66aa11bb22cc33dd44ee55ff66aa11bb22cc33dd44";
 const LINES: usize = 100;
 /// How long a test waits for what must happen, and no longer when it does.

@@ -16,6 +16,12 @@ pub(super) fn parse(text: &[u8]) -> Option<i64> {
     i64::try_from(timestamp.as_nanosecond()).ok()
 }
 
+/// Nanoseconds since the epoch of the header `Date` of a reply; `None` when it is none.
+pub(super) fn http_date(text: &[u8]) -> Option<i64> {
+    static PARSER: jiff::fmt::rfc2822::DateTimeParser = jiff::fmt::rfc2822::DateTimeParser::new();
+    i64::try_from(PARSER.parse_timestamp(text).ok()?.as_nanosecond()).ok()
+}
+
 /// Splits `timestamp SPACE rest`; `None` when `message` does not begin so.
 pub(super) fn split(message: &[u8]) -> Option<(i64, &[u8])> {
     let head = &message[..message.len().min(MAX_LEN + 1)];
@@ -50,6 +56,14 @@ mod tests {
             ("2026-11-20T20:56:50.000000001-00:30", 1_795_210_010_000_000_001),
         ] {
             assert_eq!(parse(text.as_bytes()), Some(ns), "{text}");
+        }
+    }
+
+    #[test]
+    fn dates_of_replies_are_read() {
+        assert_eq!(http_date(b"Fri, 20 Nov 2026 20:56:50 GMT"), Some(1_795_208_210_000_000_000));
+        for text in [&b""[..], b"now", b"\xff", b"2026-11-20T20:56:50Z"] {
+            assert_eq!(http_date(text), None);
         }
     }
 

@@ -80,6 +80,7 @@ pub(super) struct Reply {
     connection: Option<Connection>,
     body: Incoming,
     idle: Option<Duration>,
+    date_ns: Option<i64>,
 }
 
 type Connection = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
@@ -136,7 +137,10 @@ impl LogsClient {
         };
         let (response, open) = within(HEAD_TIMEOUT, "the head of the reply", head).await??;
         let status = response.status();
-        let mut reply = Reply { connection: open.then_some(connection), body: response.into_body(), idle };
+        let date_ns =
+            response.headers().get(header::DATE).and_then(|date| timestamp::http_date(date.as_bytes()));
+        let connection = open.then_some(connection);
+        let mut reply = Reply { connection, body: response.into_body(), idle, date_ns };
         match status {
             StatusCode::OK => Ok(reply),
             StatusCode::NOT_FOUND | StatusCode::CONFLICT => Err(LogsError::Gone),
@@ -173,6 +177,11 @@ impl std::fmt::Debug for Reply {
 }
 
 impl Reply {
+    /// What time it was there when the reply began, to the second, in ns; `None` when it does not say.
+    pub(super) const fn date_ns(&self) -> Option<i64> {
+        self.date_ns
+    }
+
     /// The next bytes, `None` after the whole reply. Can be dropped and called again.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, LogsError> {
         match self.idle {

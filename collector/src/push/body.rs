@@ -1,11 +1,18 @@
 //! The body of a push, read and decompressed within its limits: a decompression bomb ends at the limit.
+//!
+//! All bodies that are held share one bound. Nobody waits for it: waiting senders would hold what they have sent
+//! already, and could block one another.
 
 use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::http::{HeaderMap, header};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
 use store::config::ByteSize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::PushError;
 
@@ -31,18 +38,69 @@ impl Encoding {
     }
 }
 
-/// The body as sent, at most `limit`.
-pub(super) async fn read(body: Body, limit: ByteSize) -> Result<Bytes, PushError> {
-    let most = usize::try_from(limit.0).unwrap_or(usize::MAX);
-    axum::body::to_bytes(body, most).await.map_err(|error| {
-        let too_large = std::error::Error::source(&error)
-            .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-        if too_large {
-            PushError::BodyTooLarge { limit }
-        } else {
-            PushError::Bad(format!("cannot read the body: {error}"))
+/// The unit in which the memory of bodies is counted. Each body takes one at least, so that this bounds their number too.
+const PAGE_BYTES: usize = 4 << 10;
+
+/// Memory for the bodies that are being received or wait for their turn.
+#[derive(Clone, Debug)]
+pub(super) struct Space {
+    pages: Arc<Semaphore>,
+    bytes: ByteSize,
+}
+
+/// A whole body, and its share of [`Space`] until it is dropped.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) bytes: Bytes,
+    _share: OwnedSemaphorePermit,
+}
+
+impl Space {
+    /// Room for so many bodies of the largest size.
+    pub(super) fn new(bodies: usize, largest: ByteSize) -> Self {
+        let bytes = largest.0.saturating_mul(bodies as u64);
+        let pages = usize::try_from(bytes.div_ceil(PAGE_BYTES as u64)).unwrap_or(usize::MAX);
+        Self { pages: Arc::new(Semaphore::new(pages.min(Semaphore::MAX_PERMITS))), bytes: ByteSize(bytes) }
+    }
+
+    /// The body as sent, at most `limit`, when it is here within `wait`.
+    pub(super) async fn receive(
+        &self,
+        body: Body,
+        limit: ByteSize,
+        wait: Duration,
+    ) -> Result<Received, PushError> {
+        // What says that it is too large is not read.
+        if body.size_hint().lower() > limit.0 {
+            return Err(PushError::BodyTooLarge { limit });
         }
-    })
+        let received = tokio::time::timeout(wait, self.read(body, limit)).await;
+        received.map_err(|_| PushError::BodyLate(wait))?
+    }
+
+    async fn read(&self, body: Body, limit: ByteSize) -> Result<Received, PushError> {
+        let mut share = self.take(1)?;
+        let mut bytes = BytesMut::new();
+        let mut chunks = body.into_data_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|e| PushError::Bad(format!("cannot read the body: {e}")))?;
+            let length = bytes.len() + chunk.len();
+            if length as u64 > limit.0 {
+                return Err(PushError::BodyTooLarge { limit });
+            }
+            let missing = length.div_ceil(PAGE_BYTES).saturating_sub(share.num_permits());
+            if missing > 0 {
+                share.merge(self.take(missing)?);
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(Received { bytes: bytes.freeze(), _share: share })
+    }
+
+    fn take(&self, pages: usize) -> Result<OwnedSemaphorePermit, PushError> {
+        let pages = u32::try_from(pages).unwrap_or(u32::MAX);
+        Arc::clone(&self.pages).try_acquire_many_owned(pages).map_err(|_| PushError::NoSpace(self.bytes))
+    }
 }
 
 /// The body as meant, at most `limit` at each step. `snappy` says that it is a snappy block inside, as Loki's

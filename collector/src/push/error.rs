@@ -33,6 +33,11 @@ pub(super) enum PushError {
     TooManyEntries(usize),
     #[error("the body did not arrive within {}", Period(*.0))]
     BodyLate(Duration),
+    #[error(
+        "requests of {0} are being received already (settings ingest.push.max_concurrent, \
+         ingest.push.max_body_bytes); try again"
+    )]
+    NoSpace(ByteSize),
     #[error("{0} requests are being stored already (setting ingest.push.max_concurrent); try again")]
     Busy(usize),
     #[error("the same request is being stored already; try again for its result")]
@@ -53,14 +58,14 @@ impl PushError {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
             Self::BodyLate(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::NoSpace(_) | Self::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::InFlight | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     const fn can_be_retried(&self) -> bool {
-        matches!(self, Self::Busy(_) | Self::InFlight | Self::Store(_))
+        matches!(self, Self::NoSpace(_) | Self::Busy(_) | Self::InFlight | Self::Store(_))
     }
 }
 

@@ -42,7 +42,7 @@ use repeats::{Repeats, Reservation};
 
 /// How long a request waits for its turn before it is told to come back.
 const TURN_WAIT: Duration = Duration::from_secs(5);
-/// A body that is not here by then is given up: its sender would hold a turn for ever.
+/// A body that is not here by then is given up: its sender would hold memory for ever.
 const BODY_WAIT: Duration = Duration::from_secs(30);
 
 /// The routes `POST /loki/api/v1/push` and `POST /otlp/v1/logs`, storing into `writer`; their metrics go into `registry`.
@@ -59,6 +59,7 @@ pub fn router(
         writer,
         builder: Arc::new(Builder::new(config.clone(), enricher)),
         turns: Arc::new(Semaphore::new(config.push.max_concurrent)),
+        space: body::Space::new(config.push.max_concurrent, config.push.max_body_bytes),
         repeats: Repeats::default(),
         metrics: Metrics::new(registry)?,
         tasks: TaskTracker::new(),
@@ -73,8 +74,10 @@ pub fn router(
 struct Push {
     writer: Writer,
     builder: Arc<Builder>,
-    /// Requests being read, decoded and stored; [`PushConfig::max_concurrent`](crate::config::PushConfig) of them.
+    /// Requests being decoded and stored; [`PushConfig::max_concurrent`](crate::config::PushConfig) of them.
     turns: Arc<Semaphore>,
+    /// Their bodies, and those of requests on their way: as many bytes as that many of the largest hold.
+    space: body::Space,
     repeats: Repeats,
     metrics: Metrics,
     /// Storing goes on when the client has hung up: whether its lines are stored must not hang on that.
@@ -147,13 +150,13 @@ fn content_type(headers: &HeaderMap) -> Option<&str> {
 
 /// Reads, checks and stores a request.
 async fn take(push: &Arc<Push>, format: Format, headers: &HeaderMap, body: Body) -> Result<(), PushError> {
-    let turn = turn(push).await?;
     let encoding = body::Encoding::of(headers)?;
-    let limits = &push.builder.config().push;
-    let read = body::read(body, limits.max_body_bytes);
-    let body = tokio::time::timeout(BODY_WAIT, read).await.map_err(|_| PushError::BodyLate(BODY_WAIT))??;
-    push.metrics.read(format, body.len());
-    let Some(reservation) = push.repeats.reserve(format.name(), &body)? else { return Ok(()) };
+    // Before the turn: a sender that dawdles holds up nobody.
+    let limit = push.builder.config().push.max_body_bytes;
+    let body = push.space.receive(body, limit, BODY_WAIT).await?;
+    push.metrics.read(format, body.bytes.len());
+    let turn = turn(push).await?;
+    let Some(reservation) = push.repeats.reserve(format.name(), &body.bytes)? else { return Ok(()) };
     let shared = Arc::clone(push);
     let storing =
         push.tasks.spawn(async move { shared.store(format, encoding, body, reservation, turn).await });
@@ -174,7 +177,7 @@ impl Push {
         &self,
         format: Format,
         encoding: body::Encoding,
-        body: Bytes,
+        body: body::Received,
         reservation: Reservation,
         _turn: OwnedSemaphorePermit,
     ) -> Result<(), PushError> {
@@ -210,10 +213,10 @@ fn decode(
     builder: &Builder,
     format: Format,
     encoding: body::Encoding,
-    body: Bytes,
+    body: body::Received,
 ) -> Result<Decoded, PushError> {
     let limit = builder.config().push.max_decoded_bytes;
-    let body = body::decompress(body, encoding, format.is_snappy(), limit)?;
+    let body = body::decompress(body.bytes, encoding, format.is_snappy(), limit)?;
     parse(builder, format, &body)
 }
 

@@ -57,12 +57,26 @@ pub fn by_name(word: &str) -> Option<Level> {
         "debug" | "dbg" => Level::Debug,
         "info" | "inf" | "information" | "notice" => Level::Info,
         "warn" | "wrn" | "warning" => Level::Warn,
-        "error" | "err" | "eror" => Level::Error,
-        "critical" | "crit" => Level::Critical,
-        "fatal" | "panic" | "emerg" | "alert" => Level::Fatal,
+        "error" | "err" => Level::Error,
+        "critical" | "crit" | "alert" => Level::Critical,
+        "fatal" | "panic" | "emerg" => Level::Fatal,
         "unknown" => Level::Unknown,
         _ => return None,
     })
+}
+
+/// What to say of a word that names no level: what may be meant, or what there is.
+#[must_use]
+pub fn unknown(word: &str) -> String {
+    let names = || Level::ALL.into_iter().filter_map(Level::name);
+    let lower = word.to_ascii_lowercase();
+    let nearest = names().map(|name| (strsim::levenshtein(&lower, name), name)).min();
+    match nearest {
+        Some((distance, name)) if distance <= 2 => {
+            format!("`{word}` is no level; did you mean `{name}`?")
+        }
+        _ => format!("`{word}` is no level; there are {}", names().collect::<Vec<_>>().join(", ")),
+    }
 }
 
 /// Levels that can be compared, lowest first.
@@ -120,6 +134,15 @@ mod tests {
         assert_eq!(errors.and(LevelSet::of([Level::Error])).listed(), Some(vec![Level::Error]));
         assert_eq!(LevelSet::ALL.listed(), None);
         assert_eq!(LevelSet::of(Level::ALL), LevelSet::ALL);
+    }
+
+    #[test]
+    fn a_word_that_names_no_level_gets_a_suggestion() {
+        for (word, suggestion) in [("eror", "`error`"), ("Wran", "`warn`"), ("inf0", "`info`")] {
+            assert_eq!(by_name(word), None);
+            assert!(unknown(word).ends_with(&format!("did you mean {suggestion}?")), "{}", unknown(word));
+        }
+        assert!(unknown("checkout").ends_with("critical, fatal, unknown"), "{}", unknown("checkout"));
     }
 
     #[test]

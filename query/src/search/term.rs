@@ -24,17 +24,17 @@ pub(super) fn filter(text: &str, at: usize, scope: Scope<'_>) -> Result<Filter, 
     let term = Term { text, at, scope };
     match leaf {
         UserInputLeaf::All => {
-            Ok(term.field(None).map_or(Filter::All, |name| term.test(&name, ValueTest::Exists)))
+            term.field(None).map_or(Ok(Filter::All), |name| term.test(&name, ValueTest::Exists))
         }
-        UserInputLeaf::Exists { field } => Ok(term.test(&field, ValueTest::Exists)),
+        UserInputLeaf::Exists { field } => term.test(&field, ValueTest::Exists),
         UserInputLeaf::Literal(literal) => term.literal(literal),
         UserInputLeaf::Regex { field, pattern } => {
             let test = TextTest::regex(&pattern)
                 .map_err(|why| Mistake::new(at, format!("bad regular expression: {why}")))?;
-            Ok(match term.field(field) {
+            match term.field(field) {
                 Some(name) => term.test(&name, ValueTest::Regex(test)),
-                None => Filter::Line(test),
-            })
+                None => Ok(Filter::Line(test)),
+            }
         }
         UserInputLeaf::Range { field, lower, upper } => {
             let Some(name) = term.field(field) else {
@@ -46,7 +46,8 @@ pub(super) fn filter(text: &str, at: usize, scope: Scope<'_>) -> Result<Filter, 
             let Some(name) = term.field(field) else {
                 return Err(Mistake::new(at, "a set needs a field: `status:IN [500 502]`"));
             };
-            Ok(Filter::Or(elements.iter().map(|value| term.test(&name, ValueTest::equals(value))).collect()))
+            let tests = elements.iter().map(|value| term.test(&name, ValueTest::equals(value)));
+            Ok(Filter::Or(tests.collect::<Result<_, _>>()?))
         }
     }
 }
@@ -98,7 +99,7 @@ impl Term<'_> {
             return Ok(Filter::Line(test));
         };
         let test = if prefix { ValueTest::prefix(&phrase) } else { ValueTest::equals(&phrase) };
-        Ok(self.test(&name, test))
+        self.test(&name, test)
     }
 
     /// Takes the `*` off `pay*`; in `pay\\*` it is a character, and the backslash goes.
@@ -132,14 +133,20 @@ impl Term<'_> {
         if name == LEVEL {
             return self.level_range(&lower, &upper);
         }
-        Ok(self.test(name, ValueTest::Range(bound(lower), bound(upper))))
+        self.test(name, ValueTest::Range(bound(lower), bound(upper)))
     }
 
-    fn test(&self, name: &str, test: ValueTest) -> Filter {
-        if name == LEVEL {
-            return Filter::Level(level_test(test));
+    fn test(&self, name: &str, test: ValueTest) -> Result<Filter, Mistake> {
+        if name != LEVEL {
+            return Ok(Filter::Field(FieldTest::new(name, self.at, test)));
         }
-        Filter::Field(FieldTest::new(name, self.at, test))
+        if let ValueTest::Equals(spelling) = &test
+            && level::by_name(spelling.text()).is_none()
+        {
+            // Nothing would be found, for a typo as for a level that no line has.
+            return Err(Mistake::new(self.at, level::unknown(spelling.text())));
+        }
+        Ok(Filter::Level(level_test(test)))
     }
 
     fn level_range(&self, lower: &UserInputBound, upper: &UserInputBound) -> Result<Filter, Mistake> {

@@ -132,6 +132,10 @@ fn mistakes_are_named_with_their_place() {
         ("\"\"", 0, "no text"),
         ("it's", 0, "double quotes"),
         ("level:>=loud", 0, "no level"),
+        ("a level:eror", 2, "did you mean `error`?"),
+        ("level:\"warning!\"", 0, "no level"),
+        ("level:(warn OR infoo)", 15, "did you mean `info`?"),
+        ("level:IN [warn fatl]", 0, "did you mean `fatal`?"),
         (":x", 0, "double quotes"),
     ] {
         let error = parse(query).err().unwrap_or_else(|| panic!("{query} was understood"));

@@ -293,8 +293,20 @@ fn store_all<'a>(
         update_cursors(transaction, &append.cursors)?;
         insert_gaps(transaction, append.gaps.iter())?;
         update_containers(transaction, &append.containers)?;
+        update_coverage(transaction, &append.coverage)?;
     }
     Ok(ids)
+}
+
+fn update_coverage(transaction: &Transaction<'_>, coverage: &[(String, i64)]) -> rusqlite::Result<()> {
+    for (source, covered_ns) in coverage {
+        transaction
+            .prepare_cached(
+                "UPDATE cursors SET covered_ns = max(coalesce(covered_ns, ?2), ?2) WHERE source = ?1",
+            )?
+            .execute(params![source, covered_ns])?;
+    }
+    Ok(())
 }
 
 fn update_cursors(transaction: &Transaction<'_>, cursors: &[CursorUpdate]) -> rusqlite::Result<()> {

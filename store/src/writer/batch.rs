@@ -13,6 +13,9 @@ pub struct Batch {
     pub gaps: Vec<Gap>,
     /// Containers seen or changed.
     pub containers: Vec<Container>,
+    /// Sources that were read and had nothing new: key, and time up to which they are stored. Their positions stay;
+    /// a source without one is left out, and none goes back.
+    pub coverage: Vec<(String, i64)>,
 }
 
 /// The position of a source, to resume from after a restart.

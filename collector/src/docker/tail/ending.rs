@@ -2,6 +2,7 @@
 
 use store::GapReason;
 
+use super::super::container::Description;
 use super::super::opening;
 use super::super::sink::{Sink, Stopped};
 use super::super::timestamp;
@@ -23,6 +24,8 @@ impl Tail {
         if self.may_have_missed_lines() {
             self.record_removed().await?;
         }
+        let Description { name, driver, .. } = &self.description;
+        self.shared.metrics.unreadable(name, driver, false);
         "removed".clone_into(&mut self.description.state);
         let source = self.row.as_ref().map(|row| row.source.clone()).unwrap_or_default();
         if let Some(log) = &mut self.log {

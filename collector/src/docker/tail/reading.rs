@@ -19,7 +19,7 @@ use super::{Next, Tail};
 /// A read that brings this many messages is followed by the next one at once.
 const BUSY: u64 = 1_000;
 /// A container this chatty is read by the clock; listening to it as well would double the daemon's work.
-const TOO_CHATTY_TO_LISTEN: u64 = 100;
+const TOO_CHATTY_TO_LISTEN: u64 = 50;
 /// After so many reads without news a container is quiet.
 const QUIET_AFTER: u32 = 2;
 /// A quiet container whose doorbell never rings is read once in this time: a follow can hang.

@@ -154,3 +154,44 @@ async fn a_store_that_fails_is_answered_503_and_the_request_may_come_again() {
     }
     assert_eq!(server.stored(), 0);
 }
+
+/// A body whose sender never ends it.
+fn endless(begin: &'static str) -> Body {
+    use futures_util::StreamExt as _;
+    let begun = futures_util::stream::once(async move { Ok::<_, std::io::Error>(begin) });
+    Body::from_stream(begun.chain(futures_util::stream::pending()))
+}
+
+#[tokio::test]
+async fn slow_senders_hold_up_nobody() {
+    let server = Arc::new(server(&IngestConfig::default()));
+    let mut slow = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let server = Arc::clone(&server);
+        slow.spawn(async move { server.post(LOKI, &[JSON], endless("{")).await });
+    }
+    for _ in 0..50 {
+        tokio::task::yield_now().await; // now all of them have sent what they have
+    }
+    assert_eq!(server.post(LOKI, &[JSON], BODY).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(server.stored(), 2);
+}
+
+#[tokio::test]
+async fn bodies_that_together_are_too_large_are_answered_429() {
+    let push = PushConfig { max_body_bytes: ByteSize(8192), max_concurrent: 2, ..PushConfig::default() };
+    let server = Arc::new(server(&IngestConfig { push, ..IngestConfig::default() }));
+    let mut slow = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let server = Arc::clone(&server);
+        slow.spawn(async move { server.post(LOKI, &[JSON], endless("{")).await });
+    }
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    let (status, text) = server.post(LOKI, &[JSON], BODY).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(text.contains("16KiB") && text.contains("max_body_bytes"), "{text}");
+    slow.shutdown().await;
+    assert_eq!(server.post(LOKI, &[JSON], BODY).await.0, StatusCode::NO_CONTENT);
+}
