@@ -81,6 +81,10 @@ pub(crate) enum Command {
     Labels(LabelsArgs),
     /// Show what is stored and how large it is
     Stats(StatsArgs),
+    /// Pass the collector's questions on to Docker's socket, and refuse everything else
+    SocketProxy(SocketProxyArgs),
+    /// Ask a server on this machine whether it is ready
+    Healthcheck(HealthcheckArgs),
     /// Check the configuration and show every setting that differs from its default
     CheckConfig,
     /// Print a completion script for a shell
@@ -389,6 +393,35 @@ pub(crate) struct StatsArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) server: Server,
+}
+
+/// `socket-proxy`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Listens on --listen [default: 127.0.0.1:2375] and asks the daemon at --docker-host. Example:
+  binnacle socket-proxy --socket /run/binnacle/docker.sock
+  binnacle collect --docker-host unix:///run/binnacle/docker.sock
+
+docs/security.md lists what passes."
+)]
+pub(crate) struct SocketProxyArgs {
+    /// Listen on this Unix socket instead of a TCP address
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+}
+
+/// `healthcheck`
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 ready, 2 not.")]
+pub(crate) struct HealthcheckArgs {
+    /// Server to ask [default: this machine, at the port of --listen]
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Ask a socket proxy at this Unix socket whether the daemon answers
+    #[arg(long, value_name = "PATH", conflicts_with = "url")]
+    pub(crate) socket: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) trust: Trust,
 }
 
 /// `completions`

@@ -25,5 +25,7 @@ mod main_job;
 mod metrics_page;
 mod processes;
 mod push;
+mod redaction;
 mod rotation;
+mod socket_proxy;
 mod trace_export;

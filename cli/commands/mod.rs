@@ -6,6 +6,7 @@ mod client;
 mod completions;
 mod explain;
 mod export;
+mod healthcheck;
 mod ingest;
 mod labels;
 mod question;
@@ -13,6 +14,7 @@ mod restore;
 mod run;
 mod search;
 mod series;
+mod socket_proxy;
 mod stats;
 mod tail;
 mod trace;
@@ -49,6 +51,8 @@ pub(crate) fn execute(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Backup(args) => backup::execute(&args, &common),
         Command::Restore(args) => restore::execute(&args, &common),
         Command::Verify(args) => verify::execute(&args, &common),
+        Command::SocketProxy(args) => socket_proxy::execute(&config(&common)?, &args),
+        Command::Healthcheck(args) => healthcheck::execute(&config(&common)?, &args),
         Command::CheckConfig => check_config::execute(&common),
         Command::Completions(args) => Ok(completions::execute(&args)),
     }

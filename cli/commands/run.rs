@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use collector::Enricher;
 use collector::docker::{self, DockerHost};
 use collector::export::{ExportMetrics, Exporter};
 use collector::exposition::Exposition;
 use collector::log_metrics::LogMetrics;
 use collector::observer::Observer;
 use collector::traces::TraceMetrics;
+use collector::{Enricher, Redactor};
 use prometheus::Registry;
 use query::http::{AppState, MetricsBody};
 use store::{Reader, Writer};
@@ -29,7 +29,7 @@ use crate::config::Config;
 use crate::{Outcome, signals, telemetry};
 
 /// Ports that documents and clients rely on.
-const ANSWER_PORT: u16 = 3100;
+pub(super) const ANSWER_PORT: u16 = 3100;
 const COLLECT_PORT: u16 = 9380;
 
 /// How long the parts may take to end before the process ends without them: dockerd and most supervisors
@@ -93,14 +93,21 @@ async fn live(config: Config, roles: Roles, stop: CancellationToken) -> anyhow::
     let registry = Registry::new();
     let gate = access::open(&config.access, address, &registry)?;
     let listening = Listening::bind(address, &config.access).await?;
+    let redactor = Redactor::new(&config.ingest.redact, &registry)?;
+    let enricher = Arc::new(Enricher::new(&config.ingest, redactor));
     let store = Store::open(&config, roles, &registry).await?;
     let (ready_sender, ready) = watch::channel(false);
     let log_metrics = LogMetrics::new(&config.collect.log_metrics).context("`collect.log_metrics`")?;
     registry.register(Box::new(log_metrics.clone())).context("cannot register the metrics of log lines")?;
-    let (server, answers) = routes(&config, roles, &gate, &registry, &store, &log_metrics, ready)?;
+    let (mut server, answers) = routes(&config, roles, &gate, &registry, &store, &log_metrics, ready)?;
+    if let Some(writer) = &store.writer {
+        let push = collector::push::router(writer.clone(), Arc::clone(&enricher), &config.ingest, &registry)
+            .context("cannot register the metrics of pushes")?;
+        server = server.merge(gate.guard(push, Scope::Admin));
+    }
     tracing::info!(data = %config.data.display(), "answering on {}", listening.url());
 
-    let mut sources = Sources::start(&config, roles, &store, &registry, ready_sender)?;
+    let mut sources = Sources::start(&config, roles, &enricher, &store, &registry, ready_sender)?;
     if store.writer.is_some() {
         sources.count_lines(log_metrics, store.reader.clone());
     }
@@ -199,17 +206,11 @@ fn routes(
     } else {
         router = router.merge(gate.guard(collector::admin::router(exposition, ready), Scope::Read));
     }
-    if let Some(writer) = &store.writer {
-        let enricher = Arc::new(Enricher::new(&config.ingest));
-        let push = collector::push::router(writer.clone(), enricher, &config.ingest, registry)
-            .context("cannot register the metrics of pushes")?;
-        router = router.merge(gate.guard(push, Scope::Admin));
-    }
     Ok((router, answers))
 }
 
 /// The daemon to collect from, `None` when the settings say `none`.
-fn docker_host(config: &Config) -> anyhow::Result<Option<DockerHost>> {
+pub(super) fn docker_host(config: &Config) -> anyhow::Result<Option<DockerHost>> {
     let named = config
         .docker_host
         .clone()
@@ -244,6 +245,7 @@ impl Sources {
     fn start(
         config: &Config,
         roles: Roles,
+        enricher: &Arc<Enricher>,
         store: &Store,
         registry: &Registry,
         ready: watch::Sender<bool>,
@@ -252,7 +254,7 @@ impl Sources {
         let docker_host = docker_host(config)?;
         match (&store.writer, docker_host) {
             (Some(writer), Some(docker_host)) => {
-                sources.docker(config, writer, docker_host, registry, ready)?
+                sources.docker(config, enricher, writer, docker_host, registry, ready)?
             }
             _ => {
                 ready.send_replace(true);
@@ -261,7 +263,7 @@ impl Sources {
         if let (Some(writer), true) = (&store.writer, roles.demo) {
             tracing::info!("playing the demo shop: try `binnacle search 'level:error'`");
             let (ingest, writer, stop) = (config.ingest.clone(), writer.clone(), sources.stop.clone());
-            let enricher = Arc::new(Enricher::new(&ingest));
+            let enricher = Arc::clone(enricher);
             sources.tasks.spawn(async move {
                 collector::demo::run(ingest, writer, enricher, stop).await.context("the demo shop")
             });
@@ -307,6 +309,7 @@ impl Sources {
     fn docker(
         &mut self,
         config: &Config,
+        enricher: &Arc<Enricher>,
         writer: &Writer,
         docker_host: DockerHost,
         registry: &Registry,
@@ -318,6 +321,7 @@ impl Sources {
         let source = docker::Source::new(
             &config.collect,
             &config.ingest,
+            Arc::clone(enricher),
             writer.clone(),
             docker_host.clone(),
             registry,

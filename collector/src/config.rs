@@ -1,9 +1,10 @@
-//! Settings of the collector: the config section `collect` here, `ingest` and `ingest.push` beside.
+//! Settings of the collector: the config section `collect` here, `ingest`, `ingest.push` and `ingest.redact` beside.
 //!
 //! `validate` refuses and names the key; nothing is clamped silently.
 
 pub mod ingest;
 pub mod push;
+pub mod redact;
 
 use std::fmt;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use store::config::{ByteSize, Period};
 
 pub use ingest::{IngestConfig, Multiline};
 pub use push::PushConfig;
+pub use redact::{RedactConfig, Treatment};
 
 /// What is collected from Docker, and how: the config section `collect`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

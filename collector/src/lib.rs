@@ -17,7 +17,9 @@ pub mod multiline;
 pub mod observer;
 pub mod parse;
 pub mod push;
+pub mod redact;
 mod service;
+pub mod socket_proxy;
 pub mod stats;
 pub mod traces;
 
@@ -25,3 +27,4 @@ pub use config::{CollectConfig, IngestConfig};
 pub use export::ExportConfig;
 pub use multiline::{Joined, Joiner, RawLine};
 pub use parse::{Enricher, Format, LineTime, ParseOptions};
+pub use redact::Redactor;

@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use store::Labels;
 
 fuzz_target!(|line: &[u8]| {
-    let enricher = Enricher::new(&IngestConfig::default());
+    let enricher = Enricher::new(&IngestConfig::default(), collector::Redactor::off());
     let raw = RawLine { timestamp_ns: 0, line: Bytes::copy_from_slice(line), truncated_from: None };
     let record = enricher.record(raw, &Arc::new(Labels::default()), &[], ParseOptions::default());
     assert_eq!(&record.line[..], line);

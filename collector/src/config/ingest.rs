@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use store::config::{ByteSize, Period};
 
 use super::push::PushConfig;
+use super::redact::RedactConfig;
 
 /// How lines are read, whichever source they come from: the config section `ingest`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -46,6 +47,8 @@ pub struct IngestConfig {
     /// Longest line kept whole when it is pushed or read from a file. Of a longer one this much is kept, and
     /// its length goes into the attribute `truncated`. Docker's lines: `collect.max_line_bytes`.
     pub max_line_bytes: ByteSize,
+    /// What is taken out of every line before it is stored. Each rule is `off`, `mask` or `hash`.
+    pub redact: RedactConfig,
     /// What a push may bring.
     pub push: PushConfig,
 }
@@ -156,6 +159,7 @@ impl Default for IngestConfig {
                 "request.id",
             ]),
             max_line_bytes: ByteSize(1 << 20),
+            redact: RedactConfig::default(),
             push: PushConfig::default(),
         }
     }
@@ -215,6 +219,8 @@ impl IngestConfig {
                 wrong.push((key.to_owned(), format!("`{size}` is not between {low} and {high}")));
             }
         }
+        let redact = self.redact.validate();
+        wrong.extend(redact.into_iter().map(|(key, message)| (format!("redact.{key}"), message)));
         wrong.extend(self.push.validate().into_iter().map(|(key, message)| (format!("push.{key}"), message)));
         wrong
     }

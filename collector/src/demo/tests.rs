@@ -10,7 +10,7 @@ const START_NS: i64 = 1_700_000_000_000_000_000;
 
 fn demo(seed: u64) -> Demo {
     let config = IngestConfig::default();
-    let enricher = Arc::new(Enricher::new(&config));
+    let enricher = Arc::new(Enricher::new(&config, crate::Redactor::off()));
     Demo::new(&config, enricher, Traffic::new(seed, START_NS), START_NS)
 }
 
@@ -48,7 +48,7 @@ fn calls_lie_within_their_callers() {
 
 #[test]
 fn ids_read_from_lines_are_the_true_ones() {
-    let enricher = Enricher::new(&IngestConfig::default());
+    let enricher = Enricher::new(&IngestConfig::default(), crate::Redactor::off());
     let labels = Arc::new(Labels::default());
     let mut seen = HashSet::new();
     for line in ten_minutes(2) {
@@ -101,7 +101,7 @@ async fn the_first_run_makes_history_and_the_next_does_not() {
     let (dir, registry) = (tempfile::tempdir().unwrap(), prometheus::Registry::new());
     let writer = Writer::open(dir.path(), &store::Config::default(), &registry).unwrap();
     let config = IngestConfig::default();
-    let enricher = Arc::new(Enricher::new(&config));
+    let enricher = Arc::new(Enricher::new(&config, crate::Redactor::off()));
     let mut lines = Vec::new();
     for _ in 0..2 {
         let cancel = CancellationToken::new();

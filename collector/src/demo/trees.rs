@@ -64,7 +64,7 @@ fn record(enricher: &Enricher, line: &DemoLine, call: &CallRef, logged: Logged) 
 
 /// Spans by trace, as they come out of a stream with all requests interleaved.
 fn assembled(lines: &[DemoLine], logged: Logged) -> HashMap<TraceId, Vec<Span>> {
-    let enricher = Enricher::new(&IngestConfig::default());
+    let enricher = Enricher::new(&IngestConfig::default(), crate::Redactor::off());
     let mut open = OpenTraces::new(Config::default());
     let mut traces: Vec<Trace> = Vec::new();
     let mut next_close_ns = START_NS;

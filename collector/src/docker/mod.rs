@@ -109,6 +109,7 @@ impl Source {
     pub fn new(
         config: &CollectConfig,
         ingest: &IngestConfig,
+        enricher: Arc<Enricher>,
         writer: Writer,
         docker_host: DockerHost,
         registry: &prometheus::Registry,
@@ -116,7 +117,7 @@ impl Source {
         let parts = Parts {
             selection: Selection::new(config, own_container())?,
             host: config.host_label(),
-            enricher: Arc::new(Enricher::new(ingest)),
+            enricher,
             metrics: Metrics::new(registry)?,
             started_ns: timestamp::now_ns(),
             config: config.clone(),

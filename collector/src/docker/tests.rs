@@ -135,7 +135,8 @@ async fn collect(
     let writer = Writer::open(&dir.path().join("data"), &store::Config::default(), &registry).unwrap();
     let (config, ingest) = (CollectConfig::default(), IngestConfig::default());
     let host = DockerHost::Unix(daemon.socket.clone());
-    let source = Source::new(&config, &ingest, writer.clone(), host, &registry).unwrap();
+    let enricher = Arc::new(Enricher::new(&ingest, crate::Redactor::off()));
+    let source = Source::new(&config, &ingest, enricher, writer.clone(), host, &registry).unwrap();
     let token = CancellationToken::new();
     let mut ready = source.ready();
     daemon.tasks.spawn(source.run(token.clone()));

@@ -22,7 +22,8 @@ use store::{Batch, Labels, Record, Writer};
 
 use crate::config::IngestConfig;
 use crate::multiline::RawLine;
-use crate::parse::{Enricher, LineTime, ParseOptions};
+use crate::parse::{Enricher, Format, LineTime, ParseOptions};
+use crate::redact::{RedactError, Redactor};
 use crate::service;
 use lines::{Line, Lines};
 pub use options::{LabelField, Options};
@@ -53,6 +54,9 @@ pub enum IngestError {
         /// What is wrong.
         reason: String,
     },
+    /// The rules of redaction cannot be applied.
+    #[error(transparent)]
+    Redact(#[from] RedactError),
     /// The server says no, or does not answer however often it is asked.
     #[error("`{url}` did not take the lines: {reason}")]
     Refused {
@@ -104,7 +108,7 @@ pub fn into_store(
     mut progress: impl FnMut(Progress),
 ) -> Result<Summary, IngestError> {
     let clock = Clock::start();
-    let mut batches = Batches::new(input, config, options);
+    let mut batches = Batches::new(input, config, options)?;
     while let Some(records) = batches.next()? {
         writer.append_blocking(Batch { records, ..Batch::default() })?;
         progress(batches.progress());
@@ -147,17 +151,18 @@ struct Batches<R> {
 }
 
 impl<R: Read> Batches<R> {
-    fn new(input: R, config: &IngestConfig, options: &Options) -> Self {
+    fn new(input: R, config: &IngestConfig, options: &Options) -> Result<Self, RedactError> {
+        let redactor = Redactor::new(&config.redact, &prometheus::Registry::new())?;
         let most = usize::try_from(config.max_line_bytes.0).unwrap_or(usize::MAX);
-        Self {
+        Ok(Self {
             lines: Lines::new(input, most),
-            enricher: Enricher::new(config),
+            enricher: Enricher::new(config, redactor),
             config: config.clone(),
             options: options.clone(),
             labels: HashMap::new(),
             read: Vec::new(),
             summary: Summary::default(),
-        }
+        })
     }
 
     /// The next batch, `None` at the end of the input.
@@ -186,7 +191,11 @@ impl<R: Read> Batches<R> {
         Progress { lines: self.summary.lines, bytes: self.summary.bytes }
     }
 
-    fn record(&mut self, line: Line, now_ns: i64) -> Record {
+    fn record(&mut self, mut line: Line, now_ns: i64) -> Record {
+        if !self.options.label_fields.is_empty() {
+            // A label is made of the line that may be stored.
+            line.bytes = self.enricher.redacted(line.bytes, Format::Auto);
+        }
         let labels = self.labels_of(&line.bytes);
         self.summary.cut_lines += u64::from(line.truncated_from.is_some());
         let raw = RawLine { timestamp_ns: UNTIMED, line: line.bytes, truncated_from: line.truncated_from };

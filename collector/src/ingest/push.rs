@@ -56,7 +56,7 @@ pub async fn to_url(
     mut progress: impl FnMut(Progress),
 ) -> Result<Summary, IngestError> {
     let clock = Clock::start();
-    let mut batches = Batches::new(input, config, options);
+    let mut batches = Batches::new(input, config, options)?;
     let (sender, mut ready) = mpsc::channel::<Ready>(READ_AHEAD);
     let reading = tokio::task::spawn_blocking(move || {
         while let Some(records) = batches.next()? {

@@ -6,7 +6,7 @@ use store::Level;
 use store::config::ByteSize;
 
 fn records(input: &str, config: &IngestConfig, options: &Options) -> (Vec<Record>, Summary) {
-    let mut batches = Batches::new(input.as_bytes(), config, options);
+    let mut batches = Batches::new(input.as_bytes(), config, options).unwrap();
     let mut all = Vec::new();
     while let Some(records) = batches.next().unwrap() {
         all.extend(records);
@@ -89,7 +89,7 @@ async fn lines_arrive_at_a_server_that_is_late() {
     let (dir, registry) = (tempfile::tempdir().unwrap(), prometheus::Registry::new());
     let writer = Writer::open(dir.path(), &store::Config::default(), &registry).unwrap();
     let config = IngestConfig::default();
-    let enricher = Arc::new(Enricher::new(&config));
+    let enricher = Arc::new(Enricher::new(&config, crate::Redactor::off()));
     let router = push::router(writer, enricher, &config, &registry).unwrap();
     // The port is known before anybody listens: the first attempt fails.
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -114,7 +114,9 @@ async fn a_refusal_ends_the_ingest_with_its_reason() {
     let writer = Writer::open(dir.path(), &store::Config::default(), &registry).unwrap();
     let push = crate::config::PushConfig { max_entries: 1, ..crate::config::PushConfig::default() };
     let config = IngestConfig { push, ..IngestConfig::default() };
-    let router = push::router(writer, Arc::new(Enricher::new(&config)), &config, &registry).unwrap();
+    let router =
+        push::router(writer, Arc::new(Enricher::new(&config, crate::Redactor::off())), &config, &registry)
+            .unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = endpoint(listener.local_addr().unwrap());
     let mut tasks = tokio::task::JoinSet::new();

@@ -1,8 +1,10 @@
 //! A line becomes a record: one pass over its fields for severity, ids and the line's own time.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use store::fields::{self, Reach, Shape, Value};
 use store::record::attribute;
 use store::{Labels, Level, Origin, Pair, Record};
@@ -12,6 +14,7 @@ use super::names::{Names, Role};
 use super::{level, time};
 use crate::config::IngestConfig;
 use crate::multiline::{RawLine, begins_trace};
+use crate::redact::Redactor;
 
 /// Ids stand in JSON at any depth up to this.
 const REACH: Reach = Reach { depth: 4, arrays: false };
@@ -60,6 +63,18 @@ pub enum Format {
     None,
 }
 
+impl Format {
+    /// How `line` writes its fields; `None` when they are not to be read.
+    fn shape(self, line: &[u8]) -> Option<Shape> {
+        match self {
+            Self::None => None,
+            Self::Auto => Some(Shape::detect(line)),
+            Self::Json => Some(Shape::Json),
+            Self::Logfmt => Some(Shape::Logfmt),
+        }
+    }
+}
+
 impl std::str::FromStr for Format {
     type Err = String;
 
@@ -79,6 +94,7 @@ impl std::str::FromStr for Format {
 pub struct Enricher {
     detect_level: bool,
     names: Names,
+    redactor: Redactor,
     attributes: Attributes,
 }
 
@@ -147,12 +163,13 @@ impl<'a> Stated<'a> {
 // === impl Enricher ===
 
 impl Enricher {
-    /// An enricher for this configuration.
+    /// An enricher for this configuration, which lets `redactor` have the lines first.
     #[must_use]
-    pub fn new(config: &IngestConfig) -> Self {
+    pub fn new(config: &IngestConfig, redactor: Redactor) -> Self {
         Self {
             detect_level: config.detect_level,
             names: Names::new(config),
+            redactor,
             attributes: Attributes {
                 trace_id: attribute::TRACE_ID.into(),
                 span_id: attribute::SPAN_ID.into(),
@@ -176,12 +193,8 @@ impl Enricher {
     ) -> Record {
         let mut pairs = Vec::with_capacity(base_pairs.len() + 4);
         pairs.extend_from_slice(base_pairs);
-        let shape = match options.format {
-            Format::None => None,
-            Format::Auto => Some(Shape::detect(&line.line)),
-            Format::Json => Some(Shape::Json),
-            Format::Logfmt => Some(Shape::Logfmt),
-        };
+        let line = RawLine { line: self.redacted(line.line, options.format), ..line };
+        let shape = options.format.shape(&line.line);
         let (mut level, mut timestamp_ns) = (Level::Unset, line.timestamp_ns);
         if let Some(shape) = shape {
             let stated = self.by_source(base_pairs).or(self.stated(shape, &line.line));
@@ -201,6 +214,37 @@ impl Enricher {
             add(&mut pairs, &self.attributes.truncated, &bytes.to_string());
         }
         Record { timestamp_ns, labels: Arc::clone(labels), line: line.line, level, pairs }
+    }
+
+    /// The line as it may be stored: without what the rules of `ingest.redact` find in it.
+    #[must_use]
+    pub fn redacted(&self, line: Bytes, format: Format) -> Bytes {
+        self.redactor.line(line, |line| self.ids(line, format.shape(line)))
+    }
+
+    /// The value of a pair as it may be stored. An id stays as it is.
+    #[must_use]
+    pub fn redacted_value(&self, name: &str, value: String) -> String {
+        let is_id = self.names.meaning(name).is_some_and(|meaning| meaning.role.is_id());
+        if is_id { value } else { self.redactor.value(value) }
+    }
+
+    /// Everything that a line of this shape gives as an id of whatever kind.
+    fn ids(&self, line: &[u8], shape: Option<Shape>) -> HashSet<Vec<u8>> {
+        let mut ids = HashSet::new();
+        let Some(shape) = shape else { return ids };
+        let mut note = |path: &str, value: Value<'_>| {
+            let is_id = self.names.meaning(path).is_some_and(|meaning| meaning.role.is_id());
+            if let Some(text) = value.plain().filter(|_| is_id) {
+                ids.insert(text.to_vec());
+            }
+            ControlFlow::Continue(())
+        };
+        fields::for_each_within(line, shape, REACH, &mut note);
+        if shape == Shape::Plain {
+            fields::for_each_colon(line, note);
+        }
+        ids
     }
 
     /// The level that a label or a pair of structured metadata states; `None` for names that mean something else.

@@ -17,7 +17,7 @@ const SPAN: &str = "00f067aa0ba902b7";
 
 fn record_of(config: &IngestConfig, line: &[u8], base: &[Pair], options: ParseOptions) -> Record {
     let raw = RawLine { timestamp_ns: 7, line: Bytes::copy_from_slice(line), truncated_from: None };
-    Enricher::new(config).record(raw, &Arc::new(Labels::default()), base, options)
+    Enricher::new(config, crate::Redactor::off()).record(raw, &Arc::new(Labels::default()), base, options)
 }
 
 fn record(line: &str) -> Record {
@@ -125,7 +125,7 @@ fn the_time_of_the_line_is_kept_as_logged() {
         line: Bytes::from_static(b"ts=2024-01-01T10:00:00Z"),
         truncated_from: None,
     };
-    let enricher = Enricher::new(&IngestConfig::default());
+    let enricher = Enricher::new(&IngestConfig::default(), crate::Redactor::off());
     assert_eq!(enricher.record(same, &Arc::default(), &[], ParseOptions::default()).pairs, []);
     let used = ParseOptions { line_time: LineTime::Use, ..ParseOptions::default() };
     let time_of = |line: &[u8]| record_of(&IngestConfig::default(), line, &[], used).timestamp_ns;
@@ -208,7 +208,7 @@ fn pairs_of_the_source_come_first_and_win() {
 #[test]
 fn a_cut_line_tells_its_length() {
     let raw = RawLine { timestamp_ns: 7, line: Bytes::from_static(b"x"), truncated_from: Some(99) };
-    let enricher = Enricher::new(&IngestConfig::default());
+    let enricher = Enricher::new(&IngestConfig::default(), crate::Redactor::off());
     let found = enricher.record(raw, &Arc::new(Labels::default()), &[], ParseOptions::default());
     assert_eq!(found.pair(attribute::TRUNCATED), Some("99"));
 }

@@ -35,6 +35,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::IngestConfig;
 use crate::parse::Enricher;
+use crate::redact::Redactor;
 use error::PushError;
 use metrics::Metrics;
 use records::{Builder, Decoded};
@@ -205,7 +206,8 @@ impl Push {
 /// # Errors
 /// The text that the client would be answered.
 pub fn records_of(config: &IngestConfig, format: Format, body: &Bytes) -> Result<Vec<Record>, String> {
-    let builder = Builder::new(config.clone(), Arc::new(Enricher::new(config)));
+    let redactor = Redactor::new(&config.redact, &prometheus::Registry::new()).map_err(|e| e.to_string())?;
+    let builder = Builder::new(config.clone(), Arc::new(Enricher::new(config, redactor)));
     parse(&builder, format, body).map(|decoded| decoded.records).map_err(|error| error.to_string())
 }
 

@@ -202,6 +202,7 @@ impl Request<'_> {
                 continue;
             }
             stated = stated.or_else(|| enricher.level_of(&name, &value));
+            let value = enricher.redacted_value(&name, value);
             pairs.push(Pair { origin: Origin::Given, name: name.into(), value: value.into() });
         }
         let options =

@@ -175,6 +175,14 @@ impl Client {
         serde_json::from_slice(&body).map_err(ClientError::not_understood)
     }
 
+    /// Whether the server says that it is ready.
+    ///
+    /// # Errors
+    /// When there is no answer, or another one.
+    pub async fn ready(&self) -> Result<(), ClientError> {
+        self.transport.get("/ready", &[], &[]).await.map(|_| ())
+    }
+
     async fn stream(&self, path: &str, parameters: &[(&str, Option<&str>)]) -> Result<Answers, ClientError> {
         let response: Response<Body> =
             self.transport.get(path, parameters, &[(header::ACCEPT, crate::http::NDJSON)]).await?;

@@ -146,7 +146,7 @@ impl Reader {
         let cursor =
             stored.cursor.as_deref().map(Cursor::from_bytes).transpose().unwrap().unwrap_or_default();
         let ingest = IngestConfig::default();
-        let enricher = Arc::new(Enricher::new(&ingest));
+        let enricher = Arc::new(Enricher::new(&ingest, crate::Redactor::off()));
         let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
         let lanes = Stream::ALL.map(|stream| {
             let shape = Shape {

@@ -37,7 +37,8 @@ impl Site {
         let writer = Writer::open(&data, &store::Config::default(), &registry).unwrap();
         let host = DockerHost::Unix(self.engine.socket.clone());
         let (config, ingest) = (CollectConfig::default(), IngestConfig::default());
-        let source = Source::new(&config, &ingest, writer.clone(), host, &registry).unwrap();
+        let enricher = Arc::new(crate::Enricher::new(&ingest, crate::Redactor::off()));
+        let source = Source::new(&config, &ingest, enricher, writer.clone(), host, &registry).unwrap();
         let (token, mut ready, mut tasks) = (CancellationToken::new(), source.ready(), JoinSet::new());
         tasks.spawn(source.run(token.clone()));
         ready.wait_for(|ready| *ready).await.unwrap();

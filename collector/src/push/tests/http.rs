@@ -27,7 +27,9 @@ pub(super) struct Server {
 pub(super) fn server(config: &IngestConfig) -> Server {
     let (dir, registry) = (tempfile::tempdir().unwrap(), prometheus::Registry::new());
     let writer = Writer::open(dir.path(), &store::Config::default(), &registry).unwrap();
-    let router = router(writer.clone(), Arc::new(Enricher::new(config)), config, &registry).unwrap();
+    let router =
+        router(writer.clone(), Arc::new(Enricher::new(config, crate::Redactor::off())), config, &registry)
+            .unwrap();
     Server { router, writer, registry, dir }
 }
 

@@ -17,7 +17,7 @@ const SECOND_NS: i64 = 1_000_000_000;
 use messages::loki::{Entry as ProtoEntry, Pair as ProtoPair, PushRequest, Stream as ProtoStream, Timestamp};
 
 fn builder(config: IngestConfig) -> Builder {
-    let enricher = Arc::new(Enricher::new(&config));
+    let enricher = Arc::new(Enricher::new(&config, crate::Redactor::off()));
     Builder::new(config, enricher)
 }
 
