@@ -71,6 +71,8 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Store the lines of a file or of standard input
     Ingest(IngestArgs),
+    /// Send the traces of stored lines to an OTLP receiver
+    ExportTraces(ExportTracesArgs),
     /// Copy everything stored to a folder or a tar stream, while another process goes on collecting
     Backup(BackupArgs),
     /// Bring a backup back
@@ -333,6 +335,22 @@ pub(crate) enum InputForm {
     Lines,
     /// Records of an export
     Records,
+}
+
+/// `export-traces`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The receiver and how to speak to it are the section `export` of the configuration and OpenTelemetry's
+variables. `run` and `collect` send new traces themselves; the same spans are sent with the same ids.
+
+Exit codes: 0 traces were sent, 1 there are none, 2 error, or the receiver refused some."
+)]
+pub(crate) struct ExportTracesArgs {
+    #[command(flatten)]
+    pub(crate) times: Times,
+    /// Base URL of the receiver instead of the configured one
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
 }
 
 /// `backup`

@@ -23,6 +23,7 @@ mod line_shapes;
 mod log_metrics;
 mod main_job;
 mod metrics_page;
+mod otlp_receivers;
 mod processes;
 mod push;
 mod redaction;

@@ -1,6 +1,6 @@
 //! Measures the store on made-up service logs, beside zstd and ripgrep over the same bytes in the same run.
 //!
-//! `bench [LINES] [ROUNDS]` prints one table. Each round runs in processes of its own, so that CPU time and
+//! `bench [LINES] [ROUNDS]` prints one table, `bench traces [SECONDS]` what making traces costs. Each round runs in processes of its own, so that CPU time and
 //! memory are those of the thing measured. What the targets are, and past results: docs/benchmarks.md.
 
 #![expect(clippy::print_stdout, reason = "the table is the program's purpose")]
@@ -9,6 +9,7 @@ mod ingest;
 mod process;
 mod query;
 mod services;
+mod traces;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -37,6 +38,9 @@ fn main() -> Result<()> {
         ["append", file, dir] => ingest_child(Path::new(file), Path::new(dir), Way::Append),
         ["query", file, dir] => query_child(Path::new(file), Path::new(dir)),
         ["generate", file, lines] => generate(Path::new(file), lines.parse()?).map(drop),
+        ["traces"] => run_traces(60),
+        ["traces", seconds] => run_traces(seconds.parse()?),
+        ["traces", way, seconds, dir] => traces_child(way, seconds.parse()?, Path::new(dir)),
         [] => run(1_500_000, 5),
         [lines] => run(lines.parse()?, 5),
         [lines, rounds, ..] => run(lines.parse()?, rounds.parse()?),
@@ -67,6 +71,35 @@ fn run(lines: usize, rounds: usize) -> Result<()> {
         child("query", &file, &dir)?;
         std::fs::remove_dir_all(&dir)?;
     }
+    Ok(())
+}
+
+/// Lines at a steady rate without and with traces, each in a process of its own.
+fn run_traces(seconds: u64) -> Result<()> {
+    let scratch = tempfile::tempdir()?;
+    for (way, _) in traces::Traces::ALL {
+        let dir = scratch.path().join(way);
+        let status = Command::new(std::env::current_exe()?)
+            .args(["traces", way, &seconds.to_string()])
+            .arg(&dir)
+            .status()?;
+        ensure!(status.success(), "traces {way} failed");
+    }
+    Ok(())
+}
+
+fn traces_child(way: &str, seconds: u64, dir: &Path) -> Result<()> {
+    let (_, traces) =
+        traces::Traces::ALL.into_iter().find(|(name, _)| *name == way).context("no such way")?;
+    let used = traces::run(dir, traces, seconds)?;
+    println!(
+        "traces {way:<10} cpu {:6.2} s, {:5.1} us a line; {} spans; memory {:.0} MB, of open traces {:.1} MB",
+        used.cpu_seconds,
+        used.cpu_seconds * 1e6 / used.lines as f64,
+        used.spans,
+        used.peak_memory as f64 / MB,
+        used.peak_traces as f64 / MB,
+    );
     Ok(())
 }
 

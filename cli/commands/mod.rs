@@ -6,6 +6,7 @@ mod client;
 mod completions;
 mod explain;
 mod export;
+mod export_traces;
 mod healthcheck;
 mod ingest;
 mod labels;
@@ -48,6 +49,7 @@ pub(crate) fn execute(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Stats(args) => stats::execute(&args, &common),
         Command::Export(args) => export::execute(&args, &common),
         Command::Ingest(args) => ingest::execute(&args, &common),
+        Command::ExportTraces(args) => export_traces::execute(&args, &common),
         Command::Backup(args) => backup::execute(&args, &common),
         Command::Restore(args) => restore::execute(&args, &common),
         Command::Verify(args) => verify::execute(&args, &common),

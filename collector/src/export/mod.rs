@@ -8,6 +8,7 @@
 mod client;
 mod config;
 mod grpc;
+mod history;
 mod http;
 mod metrics;
 mod queue;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use client::{Client, Failure};
 pub use config::{Compression, ExportConfig, Headers, Protocol};
+pub use history::{Exported, HistoryError, send_history};
 pub use metrics::ExportMetrics;
 use queue::Queue;
 
@@ -72,8 +74,8 @@ pub struct Exporter {
     most: usize,
     next: usize,
     pauses: ExponentialBackoff,
-    /// Since when nothing is taken.
-    out_since: Option<Instant>,
+    /// Since when nothing is taken, and what happened last.
+    out: Option<(Instant, String)>,
 }
 
 /// What came of sending.
@@ -93,7 +95,7 @@ impl Exporter {
     pub fn new(config: &ExportConfig, metrics: ExportMetrics) -> Result<Self, ExportError> {
         let client = Client::new(config)?;
         let most = config.batch_spans;
-        Ok(Self { client, metrics, most, next: most, pauses: pauses(), out_since: None })
+        Ok(Self { client, metrics, most, next: most, pauses: pauses(), out: None })
     }
 
     /// The address that is sent to.
@@ -136,19 +138,26 @@ impl Exporter {
             }
             Err(Failure::Unavailable { what, retry_after }) => {
                 self.metrics.retried();
-                if self.out_since.is_none() {
-                    self.out_since = Some(Instant::now());
-                    tracing::warn!(what, "traces cannot be sent to {}; they wait on disk", self.client.url);
+                if self.out.is_none() {
+                    tracing::warn!(what, "traces cannot be sent to {}; trying again", self.client.url);
                 }
+                let since = self.out.take().map_or_else(Instant::now, |(since, _)| since);
+                self.out = Some((since, what));
                 let pause = self.pauses.next().unwrap_or(PAUSE.1);
                 Attempt::Again(pause.max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER)))
             }
         }
     }
 
+    /// What happened last, when nothing was taken for at least `limit`.
+    fn out_for(&self, limit: Duration) -> Option<String> {
+        let (since, what) = self.out.as_ref()?;
+        (since.elapsed() >= limit).then(|| what.clone())
+    }
+
     fn recovered(&mut self) {
         self.pauses = pauses();
-        if let Some(since) = self.out_since.take() {
+        if let Some((since, _)) = self.out.take() {
             let seconds = since.elapsed().as_secs();
             tracing::info!("traces can be sent to {} again, after {seconds} s", self.client.url);
         }

@@ -25,6 +25,7 @@ use crate::multiline::RawLine;
 use crate::parse::{Enricher, Format, LineTime, ParseOptions};
 use crate::redact::{RedactError, Redactor};
 use crate::service;
+use crate::traces::ingested::Ingested;
 use lines::{Line, Lines};
 pub use options::{LabelField, Options};
 pub use push::to_url;
@@ -109,8 +110,10 @@ pub fn into_store(
 ) -> Result<Summary, IngestError> {
     let clock = Clock::start();
     let mut batches = Batches::new(input, config, options)?;
+    let mut ingested = Ingested::open(writer)?;
     while let Some(records) = batches.next()? {
-        writer.append_blocking(Batch { records, ..Batch::default() })?;
+        let cursors = ingested.add(&records).into_iter().collect();
+        writer.append_blocking(Batch { records, cursors, ..Batch::default() })?;
         progress(batches.progress());
     }
     Ok(clock.end(batches.summary))

@@ -5,7 +5,8 @@
 //! before they were read all lead to the same: beginning again there, on what is stored. Spans that are made
 //! again are the same, so nothing is stored twice.
 
-mod history;
+pub(crate) mod history;
+pub(crate) mod ingested;
 mod metrics;
 #[cfg(test)]
 mod tests;
@@ -15,10 +16,10 @@ use std::time::Duration;
 use correlation::{Closed, Config, OpenTraces};
 use serde::{Deserialize, Serialize};
 use store::record::attribute;
-use store::{CursorUpdate, Reader, Record, StoreError, TraceBatch, Writer};
+use store::{CursorUpdate, Reader, Record, StoreError, TimeRange, TraceBatch, Writer};
 use tokio_util::sync::CancellationToken;
 
-use history::History;
+use history::{History, traces_of};
 pub use metrics::TraceMetrics;
 
 /// Key of the position in the store.
@@ -54,7 +55,7 @@ pub async fn follow(config: Config, writer: Writer, metrics: TraceMetrics, cance
         match working.await {
             Ok((back, worked)) => {
                 maker = back;
-                if let Err(error) = worked {
+                if let Err(error) = worked.or_else(|error| ended(error, &cancel)) {
                     tracing::warn!(%error, "traces could not be stored; trying again");
                 }
             }
@@ -99,12 +100,45 @@ impl Maker {
     fn work(&mut self, stop: &CancellationToken) -> Result<(), StoreError> {
         let progress = match self.progress.take() {
             Some(progress) => progress,
-            None => self.begin(stop)?,
+            None => {
+                self.catch_up(stop)?;
+                self.begin(stop)?
+            }
         };
         let Some(progress) = self.read_on(progress, stop)? else { return Ok(()) };
         self.metrics.observe(&progress.open.counters());
         self.progress = Some(progress);
         Ok(())
+    }
+
+    /// Makes the traces of what an ingest stored while nobody made traces.
+    fn catch_up(&self, stop: &CancellationToken) -> Result<(), StoreError> {
+        let Some(range) = ingested::range(&self.writer)? else { return Ok(()) };
+        tracing::info!("making the traces of the lines that `ingest` stored");
+        traces_of(&self.reader.snapshot()?, &self.config, range, |closed, _| {
+            if stop.is_cancelled() {
+                return Err(StoreError::Closed);
+            }
+            self.store(&closed, None, stop)
+        })?;
+        let done = TraceBatch { cursors: vec![ingested::nothing()], ..TraceBatch::default() };
+        self.writer.store_traces_blocking(done)?;
+        Ok(())
+    }
+
+    /// Time of the oldest record with an id that was committed after `commit` and is in memory.
+    fn oldest_after(&self, mut commit: u64) -> Result<Option<i64>, StoreError> {
+        let mut oldest_ns = None;
+        loop {
+            let new = self.reader.commits_after(commit, MAX_RECORDS)?;
+            if new.commits.is_empty() {
+                return Ok(oldest_ns);
+            }
+            let records = new.commits.iter().flat_map(|(_, records)| records.iter());
+            let oldest = records.filter(|record| has_id(record)).map(|record| record.timestamp_ns).min();
+            oldest_ns = [oldest_ns, oldest].into_iter().flatten().min();
+            commit = new.up_to;
+        }
     }
 
     /// Traces from the stored position on, up to the latest commit.
@@ -118,12 +152,10 @@ impl Maker {
             let is_old = self.reader.commits_after(0, 1)?.missed;
             return Ok(Progress { open, commit: if is_old { commit } else { 0 } });
         };
-        for (_, records) in self.reader.commits_after(read, usize::MAX)?.commits {
-            let with_id = records.iter().filter(|record| has_id(record));
-            from_ns = with_id.map(|record| record.timestamp_ns).fold(from_ns, i64::min);
-        }
+        from_ns = self.oldest_after(read)?.unwrap_or(from_ns).min(from_ns);
         let max_age_ns = i64::try_from(self.config.max_age.0.as_nanos()).unwrap_or(i64::MAX);
-        let mut history = History::new(&snapshot, from_ns.saturating_sub(max_age_ns))?;
+        let range = TimeRange { start_ns: from_ns.saturating_sub(max_age_ns), end_ns: i64::MAX };
+        let mut history = History::new(&snapshot, range)?;
         while let Some((records, slice_end_ns)) = history.next_slice() {
             if stop.is_cancelled() {
                 return Err(StoreError::Closed);
@@ -135,7 +167,7 @@ impl Maker {
             add(&mut closed, open.close_idle(slice_end_ns));
             // Older ones were stored before, and of some this saw only the end.
             closed.traces.retain(|trace| trace.spans.iter().any(|span| span.end_ns >= from_ns));
-            self.store(&closed, None)?;
+            self.store(&closed, None, stop)?;
         }
         Ok(Progress { open, commit })
     }
@@ -163,6 +195,10 @@ impl Maker {
             if new.commits.is_empty() || stop.is_cancelled() {
                 break;
             }
+            if closed.traces.len() >= MAX_TRACES {
+                // Without a position: what is not complete yet would be missed after a restart.
+                self.store(&std::mem::take(&mut closed), None, stop)?;
+            }
         }
         let now_ns = now_ns();
         add(&mut closed, progress.open.close_idle(now_ns));
@@ -172,13 +208,19 @@ impl Maker {
         if closed.is_empty() && self.stored.is_some() && !self.ticks.is_multiple_of(TICKS_PER_POSITION) {
             return Ok(Some(progress));
         }
-        self.store(&closed, Some(position))?;
+        self.store(&closed, Some(position), stop)?;
         self.stored = Some(position);
         Ok(Some(progress))
     }
 
-    /// Stores spans, the position with the last of them.
-    fn store(&self, closed: &Closed, position: Option<Position>) -> Result<(), StoreError> {
+    /// Stores spans, the position with the last of them; what is left when it must stop is made again after the
+    /// next start.
+    fn store(
+        &self,
+        closed: &Closed,
+        position: Option<Position>,
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
         let mut gone = closed.gone.iter().map(|(trace, span)| (trace.0, span.0)).collect();
         let mut rest = closed.traces.as_slice();
         loop {
@@ -200,7 +242,18 @@ impl Maker {
             if rest.is_empty() {
                 return Ok(());
             }
+            if stop.is_cancelled() {
+                return Err(StoreError::Closed);
+            }
         }
+    }
+}
+
+/// No failure at the end: the work was stopped on the way.
+fn ended(error: StoreError, cancel: &CancellationToken) -> Result<(), StoreError> {
+    match error {
+        StoreError::Closed if cancel.is_cancelled() => Ok(()),
+        error => Err(error),
     }
 }
 
@@ -209,7 +262,7 @@ fn add(closed: &mut Closed, more: Closed) {
     closed.gone.extend(more.gone);
 }
 
-fn has_id(record: &Record) -> bool {
+pub(crate) fn has_id(record: &Record) -> bool {
     [attribute::TRACE_ID, attribute::CORRELATION_ID].iter().any(|name| record.pair(name).is_some())
 }
 

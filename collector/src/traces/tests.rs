@@ -6,7 +6,7 @@ use std::sync::Arc;
 use correlation::hashed;
 use prometheus::Registry;
 use store::config::Period;
-use store::{Batch, Labels, Level, Origin, Pair};
+use store::{Batch, Labels, Level, Origin, Pair, TimeRange};
 
 use super::*;
 
@@ -106,10 +106,56 @@ fn history_is_read_by_time_and_what_has_no_id_is_passed_over() {
         writer.append_blocking(Batch { records: vec![record], ..Batch::default() }).unwrap();
     }
     writer.flush_blocking().unwrap();
-    let mut history = History::new(&writer.reader().snapshot().unwrap(), i64::MIN).unwrap();
+    let mut history = History::new(&writer.reader().snapshot().unwrap(), TimeRange::ALL).unwrap();
     let mut slices = Vec::new();
     while let Some((records, _)) = history.next_slice() {
         slices.push(records.iter().map(|r| r.timestamp_ns / 1_000_000_000).collect::<Vec<_>>());
     }
     assert_eq!(slices, [vec![1, 3], vec![500_000]]);
+}
+
+#[test]
+fn much_of_one_time_is_read_in_parts() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    let times = [0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+    let record = |second: i64| Record {
+        timestamp_ns: second * 1_000_000,
+        labels: Arc::new(Labels::new([("service_name", "a")])),
+        line: "x".into(),
+        level: Level::Info,
+        pairs: vec![Pair { origin: Origin::Given, name: attribute::TRACE_ID.into(), value: "ab".into() }],
+    };
+    let records = times.iter().map(|second| record(*second)).collect();
+    writer.append_blocking(Batch { records, ..Batch::default() }).unwrap();
+    let range = TimeRange { start_ns: 0, end_ns: 10_000_000 };
+    let mut history = History::new(&writer.reader().snapshot().unwrap(), range).unwrap();
+    let mut slices = Vec::new();
+    while let Some((records, _)) = history.next_slice() {
+        slices.push(records.len());
+    }
+    assert_eq!(slices, [6, 4, 4, 1], "of the first time at once, four each, none after the end");
+}
+
+#[test]
+fn an_ingest_leaves_its_traces_to_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    work(&mut maker(&writer, 1));
+    let lines = r#"{"time":"2026-11-01T10:00:00Z","msg":"old","correlation_id":"r-1"}"#;
+    let options = crate::ingest::Options {
+        labels: vec![("service_name".to_owned(), "web".to_owned())],
+        label_fields: Vec::new(),
+    };
+    let config = crate::IngestConfig::default();
+    crate::ingest::into_store(lines.as_bytes(), &writer, &config, &options, |_| {}).unwrap();
+    assert!(ingested::range(&writer).unwrap().is_some());
+    writer.flush_blocking().unwrap();
+    drop(writer);
+
+    let writer = open(dir.path());
+    assert_eq!(services(&writer, "r-1"), Vec::<String>::new());
+    work(&mut maker(&writer, 1));
+    assert_eq!(services(&writer, "r-1"), ["web"]);
+    assert_eq!(ingested::range(&writer).unwrap(), None, "done once");
 }
