@@ -424,7 +424,7 @@ docs/security.md lists what passes."
 )]
 pub(crate) struct SocketProxyArgs {
     /// Listen on this Unix socket instead of a TCP address
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", env = "BINNACLE_PROXY_SOCKET")]
     pub(crate) socket: Option<PathBuf>,
 }
 
@@ -436,7 +436,7 @@ pub(crate) struct HealthcheckArgs {
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
     /// Ask a socket proxy at this Unix socket whether the daemon answers
-    #[arg(long, value_name = "PATH", conflicts_with = "url")]
+    #[arg(long, value_name = "PATH", env = "BINNACLE_PROXY_SOCKET", conflicts_with = "url")]
     pub(crate) socket: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) trust: Trust,

@@ -17,6 +17,7 @@ mod deaths;
 mod emitter_is_sound;
 mod engine_failures;
 mod exclusion;
+mod image;
 mod lifecycle;
 mod lifetimes;
 mod line_shapes;

@@ -10,10 +10,11 @@ use serde_json::Value;
 use super::{Config, Mistake, opentelemetry};
 
 /// Variables that are read elsewhere: by flags, clients and the log.
-const NO_SETTINGS: [&str; 6] = [
+const NO_SETTINGS: [&str; 7] = [
     "BINNACLE_CA_FILE",
     "BINNACLE_CONFIG",
     "BINNACLE_LOG",
+    "BINNACLE_PROXY_SOCKET",
     "BINNACLE_TOKEN",
     "BINNACLE_TOKEN_FILE",
     "BINNACLE_URL",
