@@ -14,6 +14,7 @@ use super::question::{Question, Reads};
 use super::select::Order;
 use super::{Context, ExecError, Stats};
 use crate::filter::field::{self, ValueTest};
+use crate::filter::rows::{Within, rows_that_may};
 use crate::filter::{BlockPairs, FieldTest, Filter, Row, RowPairs, TextTest};
 use crate::hit::Hit;
 use crate::plan::Plan;
@@ -297,9 +298,16 @@ fn is_rare(name: &str, snapshot: &Snapshot, range: TimeRange, context: &Context)
     for block in named.blocks.iter().rev().take(PROBED_BLOCKS) {
         context.charge(block)?;
         let found = block.open().and_then(|block| {
-            let lines = block.lines()?;
-            let rows = last_step.scan(lines).unwrap_or_default();
-            Ok(rows.iter().any(|row| fields::get(lines.get(*row as usize), name).is_some()))
+            let Some(rows) = rows_that_may(&last_step.prune(), Within::Line, &block)? else {
+                return Ok(false);
+            };
+            let lines = block.lines_of(rows.count())?;
+            for row in rows.iter() {
+                if fields::get(&lines.get(row)?, name).is_some() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
         });
         match found {
             Ok(true) => return Ok(true),

@@ -80,33 +80,31 @@ pub fn matching_rows(
             });
         }
     }
+    let rows: Vec<usize> = match filter.rows(block)? {
+        Some(found) => found.iter().filter(|row| rows.contains(row)).collect(),
+        None => rows.collect(),
+    };
+    if rows.is_empty() {
+        return Ok(());
+    }
     let pairs = BlockPairs::of(block);
-    let lines = block.lines()?;
+    let lines = block.lines_of(rows.len())?;
     let levels = block.levels()?;
-    let passes = |row: usize| {
-        filter.is_match(&Row {
+    in_order(0..rows.len(), order, |i| {
+        let row = rows[i];
+        let line = lines.get(row)?;
+        let passes = filter.is_match(&Row {
             labels: block.labels(),
             level: levels[row],
-            line: lines.get(row),
+            line: &line,
             pairs: RowPairs::Block(&pairs, row),
-        })
-    };
-    let mut test = |row: usize| {
-        if !passes(row) {
+        });
+        if !passes {
             return Ok(ControlFlow::Continue(()));
         }
         pairs.checked()?;
         Ok(visit(row))
-    };
-    match filter.scan(lines) {
-        Some(scanned) => {
-            let from = scanned.partition_point(|row| (*row as usize) < rows.start);
-            let to = scanned.partition_point(|row| (*row as usize) < rows.end);
-            let scanned = scanned.get(from..to).unwrap_or_default();
-            in_order(0..scanned.len(), order, |i| test(scanned[i] as usize))?;
-        }
-        None => in_order(rows, order, test)?,
-    }
+    })?;
     pairs.checked()
 }
 
@@ -169,7 +167,7 @@ impl Select for Hits<'_> {
 fn hit_at(block: &Block, row: usize) -> Result<Hit, BlockError> {
     Ok(Hit {
         timestamp_ns: block.timestamps()?[row],
-        line: block.lines()?.get(row).to_vec(),
+        line: block.line(row)?.into_owned(),
         labels: Arc::clone(block.labels()),
         metadata: hit::metadata(block.levels()?[row], block.pairs()?.get(row)),
     })

@@ -7,15 +7,17 @@ pub mod compare;
 pub mod field;
 pub mod level;
 pub mod literals;
+pub mod rows;
 pub mod text;
 
 use std::cell::RefCell;
 
-use store::block::BlockError;
-use store::{Block, Labels, Level, Lines, Prune, Record};
+use store::block::{BlockError, Rows};
+use store::{Block, Labels, Level, Prune, Record};
 
 pub use field::FieldTest;
 pub use level::{LevelSet, LevelTest};
+use rows::{Within, rows_that_may};
 pub use text::TextTest;
 
 /// A test of a record.
@@ -216,24 +218,17 @@ impl Filter {
         }
     }
 
-    /// Rows of a block that may pass, ascending, found by scanning its lines at memory speed; `None` when
-    /// each row must be looked at.
-    #[must_use]
-    pub fn scan(&self, lines: &Lines) -> Option<Vec<u32>> {
+    /// Rows of a block that may pass; `None` when nothing is known of them without their lines.
+    ///
+    /// # Errors
+    /// When a column cannot be read.
+    pub fn rows(&self, block: &Block) -> Result<Option<Rows>, BlockError> {
         match self {
-            Self::Line(test) => test.scan(lines),
-            // One scan is enough to leave few rows; the others are tested on these.
-            Self::And(all) => all.iter().find_map(|f| f.scan(lines)),
-            Self::Or(any) => {
-                let mut rows = Vec::new();
-                for filter in any {
-                    rows.extend(filter.scan(lines)?);
-                }
-                rows.sort_unstable();
-                rows.dedup();
-                Some(rows)
-            }
-            Self::All | Self::Not(_) | Self::Field(_) | Self::Level(_) => None,
+            Self::Line(test) => rows_that_may(&test.prune(), Within::Line, block),
+            Self::Field(test) => rows_that_may(&test.prune(), Within::Record, block),
+            Self::And(all) => rows::all_of(block, all, |filter| filter.rows(block)),
+            Self::Or(any) => rows::any_of(block, any, |filter| filter.rows(block)),
+            Self::All | Self::Not(_) | Self::Level(_) => Ok(None),
         }
     }
 

@@ -8,10 +8,9 @@
 use std::ops::Range;
 
 use regex::bytes::{Regex, RegexBuilder};
-use store::{Lines, Prune, Text, token};
+use store::{Prune, Text, token};
 
 use super::literals;
-
 /// Largest compiled form of a user's regular expression, in bytes; a bigger one is refused.
 const MAX_REGEX_BYTES: usize = 1 << 20;
 
@@ -97,34 +96,6 @@ impl TextTest {
         }
     }
 
-    /// Rows of a block whose lines match, ascending; `None` when only a look at each line can tell.
-    #[must_use]
-    pub fn scan(&self, lines: &Lines) -> Option<Vec<u32>> {
-        let Kind::Literal { text, starts_token, ends_token } = &self.kind else { return None };
-        // A record may hold line ends of its own: a text with one cannot be told from two records.
-        if text.contains('\n') || text.is_empty() {
-            return None;
-        }
-        let buffer = lines.bytes();
-        let mut rows = Vec::new();
-        let mut from = 0;
-        while let Some(hit) = self.regex.find_at(buffer, from) {
-            let row = lines.line_at(hit.start());
-            let span = lines.span(row);
-            let within = hit.start() - span.start..hit.end() - span.start;
-            if fits(&buffer[span.clone()], within, *starts_token, *ends_token) {
-                rows.push(u32::try_from(row).unwrap_or(u32::MAX));
-                from = span.end + 1;
-            } else {
-                from = hit.start() + 1;
-            }
-            if from >= buffer.len() {
-                break;
-            }
-        }
-        Some(rows)
-    }
-
     /// What every matching line (or value) holds.
     #[must_use]
     pub fn prune(&self) -> Prune {
@@ -208,17 +179,6 @@ mod tests {
     fn a_prefix_begins_a_token() {
         assert!(TextTest::prefix("pay").is_match(b"the PAYMENT"));
         assert!(!TextTest::prefix("pay").is_match(b"repayment"));
-    }
-
-    #[test]
-    fn scanning_a_block_finds_what_each_line_has() {
-        let mut lines = Lines::default();
-        for line in ["pay", "", "repay", "x repay pay pay", "pay\nnow", "PAY"] {
-            lines.push(line.as_bytes());
-        }
-        assert_eq!(TextTest::words("pay").scan(&lines), Some(vec![0, 3, 4, 5]));
-        assert_eq!(TextTest::words("pay\nnow").scan(&lines), None);
-        assert_eq!(TextTest::words("nothing").scan(&lines), Some(vec![]));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use store::{Block, BlockRef, Candidates, Labels, Record, Snapshot, TimeRange};
 use super::ast::LogExpr;
 pub use super::line_labels::Category;
 use super::pipeline::{DETECTED_LEVEL, Pipeline, Scratch};
-use super::select::{Rows, StreamSelection};
+use super::select::{StreamSelection, rows_that_may};
 use crate::exec::page::{PageRequest, page};
 use crate::exec::select::{Order, Select};
 use crate::exec::{Context, ExecError};
@@ -92,26 +92,26 @@ impl CompiledLog {
         order: Order,
         mut passed: impl FnMut(usize, &Scratch, i64, &[u8]) -> ControlFlow<()>,
     ) -> Result<(), BlockError> {
-        let rows = Rows::new(block, rows, Some(self.selection.requirements()))?;
-        let mut rows: Box<dyn Iterator<Item = usize>> = match order {
-            Order::Forward => rows.iter(),
-            Order::Backward => Box::new(rows.iter().rev()),
-        };
-        let Some(mut row) = rows.next() else { return Ok(()) };
-        let (timestamps, lines) = (block.timestamps()?, block.lines()?);
+        let rows = rows_that_may(block, rows, Some(self.selection.requirements()))?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let (timestamps, lines) = (block.timestamps()?, block.lines_of(rows.len())?);
         let (levels, pairs) = (block.levels()?, block.pairs()?);
         let mut scratch = Scratch::default();
-        loop {
+        for i in 0..rows.len() {
+            let row = match order {
+                Order::Forward => rows[i],
+                Order::Backward => rows[rows.len() - 1 - i],
+            };
             scratch.begin(block.labels(), levels[row], pairs.get(row), |_| true);
-            let (ts_ns, line) = (timestamps[row], lines.get(row));
-            if self.pipeline.run(&mut scratch, ts_ns, line) && passed(row, &scratch, ts_ns, line).is_break() {
-                return Ok(());
-            }
-            match rows.next() {
-                Some(next) => row = next,
-                None => return Ok(()),
+            let (ts_ns, line) = (timestamps[row], lines.get(row)?);
+            if self.pipeline.run(&mut scratch, ts_ns, &line) && passed(row, &scratch, ts_ns, &line).is_break()
+            {
+                break;
             }
         }
+        Ok(())
     }
 }
 

@@ -7,12 +7,13 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use store::block::BlockError;
+use store::block::{BlockError, Rows};
 use store::writer::StoreError;
-use store::{Block, Candidates, Labels, Level, Lines, Snapshot, StreamId, TimeRange};
+use store::{Block, Candidates, Labels, Level, Snapshot, StreamId, TimeRange};
 
 use super::ast::{LogExpr, Matcher};
-use super::pipeline::{LabelTest, LabelText, Requirements};
+use super::pipeline::{LabelTest, Requirements};
+use crate::filter::rows::{self as filter, Within};
 use crate::plan::Plan;
 
 /// Compiled matchers of a selector.
@@ -75,82 +76,28 @@ impl StreamSelection {
     }
 }
 
-/// The rows of a block worth running the pipeline on, ascending.
-#[derive(Debug)]
-pub(crate) enum Rows {
-    All(Range<usize>),
-    Some(Vec<usize>),
-}
-
-impl Rows {
-    /// `rows`, less those whose line lacks what `requirements` name. `None` requires nothing.
-    pub(crate) fn new(
-        block: &Block,
-        rows: Range<usize>,
-        requirements: Option<&Requirements>,
-    ) -> Result<Self, BlockError> {
-        let Some(requirements) = requirements else { return Ok(Self::All(rows)) };
-        let mut kept = match &requirements.text {
-            Some(text) => Self::Some(rows_with(block.lines()?, &rows, text)),
-            None => Self::All(rows),
-        };
-        for label in &requirements.labels {
-            kept = kept.with_label(block, label)?;
-        }
-        Ok(kept)
-    }
-
-    /// Rows whose line holds the pieces, or that have a pair of the label's name.
-    fn with_label(self, block: &Block, label: &LabelText) -> Result<Self, BlockError> {
-        let lines = block.lines()?;
-        let pairs = block.pairs_named(&label.name)?;
-        let mut pieces = label.pieces.iter().map(memchr::memmem::Finder::new).collect::<Vec<_>>();
-        pieces.sort_by_key(|piece| std::cmp::Reverse(piece.needle().len()));
-        let holds = |row: &usize, pieces: &[memchr::memmem::Finder<'_>]| {
-            let line = lines.get(*row);
-            pieces.iter().all(|piece| piece.find(line).is_some())
-        };
-        let has_pair = |row: &usize| !pairs.is_empty() && pairs.value(*row).is_some();
-        let rows = match (self, pieces.split_first()) {
-            (kept, None) => return Ok(kept),
-            (Self::All(rows), Some((first, others))) if pairs.is_empty() => {
-                let mut found = rows_with(lines, &rows, first.needle());
-                found.retain(|row| holds(row, others));
-                found
+/// The rows of `rows` worth running the pipeline on, ascending: without those whose line lacks what `requirements`
+/// name. `None` requires nothing.
+pub(crate) fn rows_that_may(
+    block: &Block,
+    rows: Range<usize>,
+    requirements: Option<&Requirements>,
+) -> Result<Vec<usize>, BlockError> {
+    let Some(requirements) = requirements else { return Ok(rows.collect()) };
+    let of_lines = filter::rows_that_may(&requirements.of_lines(), Within::Line, block)?;
+    let kept = if of_lines.as_ref().is_some_and(Rows::is_empty) {
+        of_lines
+    } else {
+        match (of_lines, filter::rows_that_may(&requirements.of_records(), Within::Record, block)?) {
+            (Some(mut rows), Some(others)) => {
+                rows.keep(&others);
+                Some(rows)
             }
-            (kept, Some(_)) => kept.iter().filter(|row| has_pair(row) || holds(row, &pieces)).collect(),
-        };
-        Ok(Self::Some(rows))
-    }
-
-    pub(crate) fn iter(&self) -> Box<dyn DoubleEndedIterator<Item = usize> + '_> {
-        match self {
-            Self::All(rows) => Box::new(rows.clone()),
-            Self::Some(rows) => Box::new(rows.iter().copied()),
+            (rows, others) => rows.or(others),
         }
-    }
-}
-
-/// Rows whose line holds `text`, by one scan over the whole block.
-fn rows_with(lines: &Lines, rows: &Range<usize>, text: &[u8]) -> Vec<usize> {
-    let finder = memchr::memmem::Finder::new(text);
-    let bytes = lines.bytes();
-    let mut found = Vec::new();
-    let mut at = if rows.is_empty() { bytes.len() } else { lines.span(rows.start).start };
-    while let Some(offset) = bytes.get(at..).and_then(|rest| finder.find(rest)) {
-        let hit = at + offset;
-        let row = lines.line_at(hit);
-        if row >= rows.end {
-            break;
-        }
-        // A hit over the end of a line is none, but a later one in the same line may be.
-        let end = lines.span(row).end;
-        if hit + text.len() <= end {
-            found.push(row);
-            at = end + 1;
-        } else {
-            at = hit + 1;
-        }
-    }
-    found
+    };
+    Ok(match kept {
+        Some(kept) => kept.iter().filter(|row| rows.contains(row)).collect(),
+        None => rows.collect(),
+    })
 }

@@ -33,13 +33,17 @@ pub(crate) use stored::Stored;
 pub(crate) use wire::{Input, Malformed, put_bytes, put_varint};
 
 use crate::record::Labels;
-use crate::{Level, Record, StreamId};
+use crate::{Level, Pair, Record, StreamId};
 
 /// Most records of a block.
 pub(crate) const BLOCK_RECORDS: usize = 8192;
 
 /// Bytes of lines and pairs after which a block ends. A larger record makes a block of its own.
 pub(crate) const BLOCK_BYTES: usize = 1 << 20;
+
+/// Of so many lines, putting one together costs as much as its part in putting all together: the more for the
+/// columns being found for each.
+const MANY_LINES: usize = 4;
 
 /// Most bytes of a record: its line, and the names and values of its pairs. The writer refuses more,
 /// so that a block can always be read back within bounded memory.
@@ -241,6 +245,16 @@ impl Block {
         Ok(self.lines()?.get(row).into())
     }
 
+    /// The lines for someone who wants `wanted` of them: all at once, or put together one by one.
+    ///
+    /// # Errors
+    /// When a column cannot be read or is damaged.
+    pub fn lines_of(&self, wanted: usize) -> Result<SomeLines<'_>, BlockError> {
+        let one_by_one =
+            wanted * MANY_LINES < self.len && self.lines.get().is_none() && self.shapes()?.is_some();
+        Ok(if one_by_one { SomeLines::OneByOne(self) } else { SomeLines::All(self.lines()?) })
+    }
+
     /// The rows whose lines hold `needle`. Reads only the columns that may hold it.
     ///
     /// # Errors
@@ -256,6 +270,14 @@ impl Block {
             return Finder::new(self, needle).rows(shapes);
         }
         Ok(needle.lines(self.lines()?.separated()))
+    }
+
+    /// The rows that have a pair whose value holds `needle`. Reads only the columns that may hold it.
+    ///
+    /// # Errors
+    /// When a column cannot be read or is damaged.
+    pub fn rows_with_value(&self, needle: &Needle) -> Result<Rows, BlockError> {
+        Finder::new(self, needle).pair_rows()
     }
 
     /// The shapes of the lines, if they are stored so.
@@ -348,8 +370,38 @@ impl Block {
                 self.pair_values(i)?;
             }
         }
-        decoded(self.pairs.overflow_cell(), self.stored.as_ref(), Stored::overflow)?;
+        self.overflow()?;
         Ok(())
+    }
+
+    /// Pairs beyond the most columns, with the number of their record.
+    fn overflow(&self) -> Result<&[(u32, Pair)], BlockError> {
+        Ok(decoded(self.pairs.overflow_cell(), self.stored.as_ref(), Stored::overflow)?)
+    }
+}
+
+/// Lines of a block, see [`Block::lines_of`].
+#[derive(Clone, Copy, Debug)]
+pub enum SomeLines<'a> {
+    /// All are at hand.
+    All(&'a Lines),
+    /// Each is put together when it is asked for.
+    OneByOne(&'a Block),
+}
+
+impl<'a> SomeLines<'a> {
+    /// Line `row`.
+    ///
+    /// # Errors
+    /// When a column cannot be read or is damaged.
+    ///
+    /// # Panics
+    /// When `row` is not less than [`Block::len`].
+    pub fn get(self, row: usize) -> Result<Cow<'a, [u8]>, BlockError> {
+        match self {
+            Self::All(lines) => Ok(lines.get(row).into()),
+            Self::OneByOne(block) => block.line(row),
+        }
     }
 }
 

@@ -156,6 +156,22 @@ pub(super) fn batches() -> impl Strategy<Value = Vec<Vec<Record>>> {
     prop::collection::vec(prop::collection::vec(some_record(), 1..12), 1..5)
 }
 
+/// The same, at times after enough records of one stream and window that the store keeps them as shapes.
+fn batches_or_crowds() -> impl Strategy<Value = Vec<Vec<Record>>> {
+    let of_crowd = |record: Record| {
+        let pairs: Vec<(&str, &str)> = record.pairs.iter().map(|pair| (&*pair.name, &*pair.value)).collect();
+        let line = std::str::from_utf8(&record.line).unwrap();
+        self::record("a", record.timestamp_ns % (3 * TICK_NS), line, record.level, &pairs)
+    };
+    let crowd = prop::collection::vec(some_record().prop_map(of_crowd), 140..260);
+    (prop::option::weighted(0.4, crowd), batches()).prop_map(|(crowd, mut batches)| {
+        if let Some(crowd) = crowd {
+            batches.insert(0, crowd);
+        }
+        batches
+    })
+}
+
 /// The records as a search gives them: by time, stream and arrival.
 pub(super) fn in_order(batches: &[Vec<Record>]) -> Vec<Record> {
     let mut streams: Vec<&store::Labels> = Vec::new();
@@ -176,7 +192,7 @@ proptest! {
 
     #[test]
     fn a_search_finds_what_a_look_at_every_record_finds(
-        batches in batches(),
+        batches in batches_or_crowds(),
         queries in prop::collection::vec(query(), 8),
         start in 0..6_i64,
         length in 1..14_i64,
@@ -200,7 +216,7 @@ proptest! {
 
     #[test]
     fn counts_add_up_to_what_a_search_finds(
-        batches in batches(),
+        batches in batches_or_crowds(),
         query in query(),
         step in 1..8_u64,
         by in prop::sample::select(&["", "level", "service", "trace_id", "status", "absent"][..]),

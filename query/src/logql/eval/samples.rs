@@ -18,7 +18,7 @@ use crate::logql::ast::*;
 use crate::logql::label_set::LabelSet;
 use crate::logql::line_labels::{Category, ERROR};
 use crate::logql::pipeline::{DETECTED_LEVEL, LabelTest, Pipeline, References, Scratch, of_log};
-use crate::logql::select::{Rows, StreamSelection};
+use crate::logql::select::{StreamSelection, rows_that_may};
 use crate::logql::units;
 
 const SAMPLE_ERROR: &str = "SampleExtractionErr";
@@ -229,12 +229,15 @@ impl Sampler<'_> {
         let rows = rows_in(block, self.windows.span())?;
         let by_stream = self.plan.is_by_stream(block.labels());
         let reads_lines = !self.plan.counts_lines();
-        let rows = Rows::new(block, rows, reads_lines.then_some(self.selection.requirements()))?;
+        let rows = rows_that_may(block, rows, reads_lines.then_some(self.selection.requirements()))?;
+        if rows.is_empty() {
+            return Ok(());
+        }
         let columns = if by_stream { None } else { Some((block.levels()?, block.pairs()?)) };
-        let lines = if reads_lines { Some(block.lines()?) } else { None };
+        let lines = if reads_lines { Some(block.lines_of(rows.len())?) } else { None };
         let mut scratch = Scratch::default();
         let mut known_place = None;
-        for row in rows.iter() {
+        for row in rows {
             match columns {
                 Some((levels, pairs)) => {
                     let derived = |name: &str| self.plan.references.names(name);
@@ -242,7 +245,8 @@ impl Sampler<'_> {
                 }
                 None => scratch.begin(block.labels(), Level::Unset, std::iter::empty(), |_| false),
             }
-            let line = lines.map(|lines| lines.get(row)).unwrap_or_default();
+            let line = lines.map(|lines| lines.get(row)).transpose()?.unwrap_or_default();
+            let line = line.as_ref();
             let ts_ns = timestamps[row];
             if !self.plan.pipeline.run(&mut scratch, ts_ns, line) {
                 continue;

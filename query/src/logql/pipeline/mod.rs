@@ -15,7 +15,7 @@ use store::{Labels, Level, Origin};
 
 pub(crate) use label_filter::LabelTest;
 pub(crate) use references::{References, of_log};
-pub(crate) use requirements::{LabelText, Requirements};
+pub(crate) use requirements::Requirements;
 
 use self::extract::Extractor;
 use self::line_filter::LineTest;

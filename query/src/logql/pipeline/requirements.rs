@@ -20,22 +20,12 @@ const MIN_TEXT: usize = 3;
 /// What lines must hold.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Requirements {
-    all: Vec<Prune>,
-    /// Text of the first line filter that every line must hold, for a scan over whole blocks.
-    pub(crate) text: Option<Vec<u8>>,
-    /// Labels that must equal a text, and the parts of it that stand in the line as they are.
-    pub(crate) labels: Vec<LabelText>,
+    /// Of the line itself.
+    lines: Vec<Prune>,
+    /// Of the line or the values of its pairs.
+    records: Vec<Prune>,
     /// Levels named by `detected_level="…"`.
     pub(crate) level: Option<String>,
-}
-
-/// A label that must equal a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LabelText {
-    /// The label.
-    pub(crate) name: String,
-    /// Parts of its value, at least one.
-    pub(crate) pieces: Vec<Vec<u8>>,
 }
 
 impl Requirements {
@@ -73,31 +63,25 @@ impl Requirements {
 
     /// The condition for the block index.
     pub(crate) fn prune(&self) -> Prune {
-        match self.all.as_slice() {
-            [] => Prune::Any,
-            [one] => one.clone(),
-            all => Prune::And(all.to_vec()),
-        }
+        all_of(self.lines.iter().chain(&self.records).cloned().collect())
     }
 
-    fn add(&mut self, prune: Prune) {
-        if prune != Prune::Any && !self.all.contains(&prune) {
-            self.all.push(prune);
-        }
+    /// What the line itself must hold.
+    pub(crate) fn of_lines(&self) -> Prune {
+        all_of(self.lines.clone())
+    }
+
+    /// What the line or the values of its pairs must hold.
+    pub(crate) fn of_records(&self) -> Prune {
+        all_of(self.records.clone())
     }
 
     fn add_line_filter(&mut self, filter: &LineFilter) {
         if filter.op.is_negative() {
             return;
         }
-        if let (LineOp::Contains, [LineMatch::Text(text)]) = (filter.op, filter.alternatives.as_slice())
-            && self.text.is_none()
-            && !text.is_empty()
-        {
-            self.text = Some(text.clone().into_bytes());
-        }
         let any: Vec<Prune> = filter.alternatives.iter().map(|a| line_match(filter.op, a)).collect();
-        self.add(any_of(any));
+        self.lines.push(any_of(any));
     }
 
     fn add_label_filter(&mut self, filter: &LabelFilter, from_elsewhere: &dyn Fn(&str) -> bool) {
@@ -113,12 +97,7 @@ impl Requirements {
                     self.level = Some(value.clone());
                     return;
                 }
-                let pieces: Vec<Vec<u8>> =
-                    plain_pieces(value).map(|piece| piece.as_bytes().to_vec()).collect();
-                if !pieces.is_empty() {
-                    self.add(all_of(pieces.iter().map(|piece| text(piece)).collect()));
-                    self.labels.push(LabelText { name: name.clone(), pieces });
-                }
+                self.records.push(all_of(plain_pieces(value).map(|piece| text(piece.as_bytes())).collect()));
             }
             _ => {}
         }
@@ -133,7 +112,13 @@ fn any_of(mut any: Vec<Prune>) -> Prune {
 }
 
 fn all_of(all: Vec<Prune>) -> Prune {
-    let mut all: Vec<Prune> = all.into_iter().filter(|prune| *prune != Prune::Any).collect();
+    let mut distinct: Vec<Prune> = Vec::new();
+    for condition in all {
+        if condition != Prune::Any && !distinct.contains(&condition) {
+            distinct.push(condition);
+        }
+    }
+    let mut all = distinct;
     match all.len() {
         0 => Prune::Any,
         1 => all.swap_remove(0),

@@ -43,6 +43,26 @@ impl<'a> Finder<'a> {
         })
     }
 
+    /// The rows that have a pair whose value holds the needle.
+    pub(crate) fn pair_rows(&self) -> Result<Rows, BlockError> {
+        let whole = Part { range: 0..self.needle.bytes.len(), from_start: false, to_end: false };
+        let len = self.block.len();
+        let mut rows = Rows::none(len);
+        for pair in 0..self.block.pairs.columns().len() {
+            match self.pair(pair, &whole)? {
+                Hits::None => {}
+                Hits::All => return Ok(Rows::with(len, |_| true)),
+                Hits::Some(found) => rows.add(&found),
+            }
+        }
+        for (row, pair) in self.block.overflow()? {
+            if self.needle.has(&whole, pair.value.as_bytes()) {
+                rows.insert(*row as usize);
+            }
+        }
+        Ok(rows)
+    }
+
     fn texts(&mut self, shapes: &Shapes, part: &Part) -> Result<Hits, BlockError> {
         let anchored = !part.is_anywhere();
         let literal = if anchored { Vec::new() } else { self.shapes_with(shapes) };
@@ -189,10 +209,14 @@ impl<'a> Finder<'a> {
     }
 
     fn pair(&self, pair: usize, part: &Part) -> Result<Hits, BlockError> {
-        if !self.block.pair_meta(pair).is_none_or(|meta| pair_may_hold(meta, self.needle, part)) {
+        let is_bytewise = self.needle.is_bytewise(true);
+        if is_bytewise
+            && !self.block.pair_meta(pair).is_none_or(|meta| pair_may_hold(meta, self.needle, part))
+        {
             return Ok(Hits::None);
         }
         if part.is_anywhere()
+            && is_bytewise
             && PackedHex::can_find(&self.needle.bytes)
             && let Some(rows) =
                 self.block.packed_pair(pair, |packed| packed.and_then(|p| p.rows_with(&self.needle.bytes)))?
@@ -200,11 +224,16 @@ impl<'a> Finder<'a> {
             return Ok(Hits::of(rows));
         }
         let values = self.block.pair_values(pair)?;
-        if let Values::Each { text, .. } = values
-            && part.is_anywhere()
-            && self.needle.find(text.as_bytes(), 0).is_none()
-        {
-            return Ok(Hits::None);
+        match values {
+            Values::Constant(value) => {
+                return Ok(if self.needle.has(part, value.as_bytes()) { Hits::All } else { Hits::None });
+            }
+            Values::Each { text, .. }
+                if part.is_anywhere() && self.needle.find(text.as_bytes(), 0).is_none() =>
+            {
+                return Ok(Hits::None);
+            }
+            Values::Each { .. } => {}
         }
         let has = |row: usize| values.get(row).is_some_and(|value| self.needle.has(part, value.as_bytes()));
         Ok(Hits::of(Rows::with(self.block.len(), has)))

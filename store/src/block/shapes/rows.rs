@@ -13,7 +13,8 @@ impl Rows {
     }
 
     /// Those of the first `len` rows for which `has` holds.
-    pub(crate) fn with(len: usize, has: impl Fn(usize) -> bool) -> Self {
+    #[must_use]
+    pub fn with(len: usize, has: impl Fn(usize) -> bool) -> Self {
         let mut rows = Self::none(len);
         (0..len).filter(|row| has(*row)).for_each(|row| rows.insert(row));
         rows
@@ -27,6 +28,22 @@ impl Rows {
     #[must_use]
     pub fn contains(&self, row: usize) -> bool {
         self.bits.get(row / 64).is_some_and(|bits| bits >> (row % 64) & 1 == 1)
+    }
+
+    /// Only rows that are in `other` too stay.
+    pub fn keep(&mut self, other: &Self) {
+        self.bits.iter_mut().zip(&other.bits).for_each(|(bits, other)| *bits &= other);
+    }
+
+    /// Adds the rows of `other`, a set of rows of the same block.
+    pub fn add(&mut self, other: &Self) {
+        self.bits.iter_mut().zip(&other.bits).for_each(|(bits, other)| *bits |= other);
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bits.iter().all(|bits| *bits == 0)
     }
 
     /// How many there are.
@@ -71,5 +88,22 @@ impl Hits {
             Self::All => true,
             Self::Some(rows) => rows.contains(i),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_are_joined_and_cut() {
+        let of = |n: usize| Rows::with(100, |row| row.is_multiple_of(n));
+        let (mut both, mut either) = (of(2), of(2));
+        both.keep(&of(3));
+        either.add(&of(3));
+        assert_eq!(both.iter().collect::<Vec<_>>(), (0..100).step_by(6).collect::<Vec<_>>());
+        let expected = (0..100).filter(|i: &usize| i.is_multiple_of(2) || i.is_multiple_of(3));
+        assert!(either.iter().eq(expected));
+        assert!(!both.is_empty() && Rows::none(100).is_empty() && !either.contains(100));
     }
 }

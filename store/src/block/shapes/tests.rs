@@ -178,3 +178,46 @@ fn odd_lines_come_back_byte_for_byte_and_are_found() {
         assert!(block.lines().unwrap().iter().eq(lines.iter().map(Vec::as_slice)), "{name}");
     }
 }
+
+#[test]
+fn values_of_pairs_are_found_however_they_are_stored() {
+    let pairs = |i: usize| -> Vec<Pair> {
+        let id = xxhash_rust::xxh3::xxh3_128(&i.to_le_bytes());
+        let given = |name: String, value: String| Pair {
+            origin: Origin::Given,
+            name: name.into(),
+            value: value.into(),
+        };
+        let mut pairs = vec![
+            given("host".to_owned(), "Node1".to_owned()),
+            given("id".to_owned(), format!("{id:032x}")),
+            given("user".to_owned(), format!("Kim {i}")),
+        ];
+        if i.is_multiple_of(2) {
+            pairs.push(given("even".to_owned(), format!("{:08x}", id as u32)));
+        }
+        // More names than there are columns.
+        pairs.extend(
+            (0..130).filter(|n| n % 50 == i % 50).map(|n| given(format!("x{n}"), format!("over {n}"))),
+        );
+        pairs
+    };
+    let records: Vec<Record> = (0..200)
+        .map(|i| Record { pairs: pairs(i), ..record(i, format!("line {i}").as_bytes(), None) })
+        .collect();
+    for needle in ["node1", "kim 1", "over 12", "abc", "7f", "\u{212a}im 19", "nothing"] {
+        for (needle, pattern) in [
+            (Needle::exact(needle.as_bytes()), regex::escape(needle)),
+            (Needle::ignoring_case(needle), format!("(?i){}", regex::escape(needle))),
+        ] {
+            let regex = regex::Regex::new(&pattern).unwrap();
+            let holds = |i: &usize| records[*i].pairs.iter().any(|pair| regex.is_match(&pair.value));
+            let expected: Vec<usize> = (0..records.len()).filter(holds).collect();
+            for block in [stored(&records), Block::from_records(StreamId(1), Arc::default(), records.iter())]
+            {
+                let rows = block.rows_with_value(&needle).unwrap();
+                assert_eq!(rows.iter().collect::<Vec<_>>(), expected, "{pattern}");
+            }
+        }
+    }
+}
