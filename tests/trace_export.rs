@@ -257,3 +257,30 @@ fn history_is_sent_by_command_with_the_ids_that_were_sent_before() {
 fn receiver_that_is_out() -> String {
     format!("http://{}", crate::harness::binnacle::free_address())
 }
+
+#[test]
+fn own_work_is_told_where_it_is_wished_and_never_tells_of_itself() {
+    let scratch = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start();
+    let mut server = server(scratch.path(), &receiver);
+    let asked = |server: &Server| assert_eq!(server.get("/api/v1/search?query=x").status, 200);
+    server.start();
+    server.wait_ready();
+    asked(&server);
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(receiver.taken().spans.is_empty(), "own spans are off");
+    assert!(server.end("TERM").success());
+
+    let config = scratch.path().join("binnacle.yaml");
+    let text = std::fs::read_to_string(&config).unwrap().replace("export: {", "export: {own_spans: true, ");
+    std::fs::write(&config, text).unwrap();
+    server.start();
+    server.wait_ready();
+    asked(&server);
+    assert!(wait_for(LIMIT, || !receiver.taken().spans.is_empty()), "{}", server.log_tail());
+    std::thread::sleep(Duration::from_secs(3));
+    let taken = receiver.taken();
+    let told: Vec<_> = taken.spans.values().map(|times| (&times[0].service, &times[0].span.name)).collect();
+    assert_eq!(told.len(), 1, "sending makes no spans: {told:?}");
+    assert_eq!((told[0].0.as_str(), told[0].1.as_str()), ("binnacle", "query"));
+}

@@ -19,7 +19,7 @@ use crate::{Outcome, telemetry};
 /// When the folder cannot be read, or the receiver does not take everything.
 pub(crate) fn execute(args: &ExportTracesArgs, common: &Common) -> anyhow::Result<Outcome> {
     let mut config = config(common)?;
-    telemetry::init(config.log_format);
+    telemetry::init(config.log_format, None);
     if let Some(endpoint) = &args.endpoint {
         config.export.endpoint = Some(endpoint.clone());
         config.export.traces_endpoint = None;

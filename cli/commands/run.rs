@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use collector::docker::{self, DockerHost};
-use collector::export::{ExportMetrics, Exporter};
+use collector::export::{ExportMetrics, Exporter, OwnSpans};
 use collector::exposition::Exposition;
 use collector::log_metrics::LogMetrics;
 use collector::observer::Observer;
@@ -69,7 +69,9 @@ pub(crate) fn serve(config: Config) -> anyhow::Result<Outcome> {
 }
 
 fn start(config: Config, roles: Roles) -> anyhow::Result<Outcome> {
-    telemetry::init(config.log_format);
+    let is_watched = config.export.own_spans && config.export.is_on();
+    let (recorder, own) = is_watched.then(collector::export::own_spans).unzip();
+    telemetry::init(config.log_format, recorder);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -77,7 +79,7 @@ fn start(config: Config, roles: Roles) -> anyhow::Result<Outcome> {
     runtime.block_on(async move {
         let stop = CancellationToken::new();
         tokio::select! {
-            result = live(config, roles, stop.clone()) => result.map(|()| Outcome::Done),
+            result = live(config, roles, own, stop.clone()) => result.map(|()| Outcome::Done),
             result = signals::watch(stop) => {
                 result.context("cannot install the signal handlers")?;
                 anyhow::bail!("ended by a second signal before every part had finished")
@@ -87,7 +89,12 @@ fn start(config: Config, roles: Roles) -> anyhow::Result<Outcome> {
 }
 
 /// The life of the process, from opening the store to its last commit.
-async fn live(config: Config, roles: Roles, stop: CancellationToken) -> anyhow::Result<()> {
+async fn live(
+    config: Config,
+    roles: Roles,
+    own: Option<OwnSpans>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let port = if roles.answer { ANSWER_PORT } else { COLLECT_PORT };
     let address = config.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     let registry = Registry::new();
@@ -114,8 +121,8 @@ async fn live(config: Config, roles: Roles, stop: CancellationToken) -> anyhow::
     if let Some(writer) = store.writer.clone().filter(|_| config.traces.enabled) {
         sources.make_traces(&config, &registry, writer);
     }
-    if let Some(writer) = store.writer.clone().filter(|_| config.export.is_on()) {
-        sources.send_traces(&config, &registry, writer)?;
+    if config.export.is_on() && (store.writer.is_some() || own.is_some()) {
+        sources.send_traces(&config, &registry, store.writer.clone(), own)?;
     }
     let requests_end = CancellationToken::new();
     let mut serving = JoinSet::new();
@@ -291,16 +298,26 @@ impl Sources {
     }
 
     /// Sends traces as they are made.
-    fn send_traces(&mut self, config: &Config, registry: &Registry, writer: Writer) -> anyhow::Result<()> {
+    fn send_traces(
+        &mut self,
+        config: &Config,
+        registry: &Registry,
+        writer: Option<Writer>,
+        own: Option<OwnSpans>,
+    ) -> anyhow::Result<()> {
         let metrics = ExportMetrics::new(registry).context("cannot register the metrics of the export")?;
         let exporter = Exporter::new(&config.export, metrics)?;
         tracing::info!("sending traces to {}", exporter.url());
-        if !config.traces.enabled {
+        if !config.traces.enabled && writer.is_some() {
             tracing::warn!("no new traces are made, so none are sent: `traces.enabled` is false");
         }
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
-            collector::export::follow(exporter, writer, stop).await;
+            match (writer, own) {
+                (Some(writer), own) => collector::export::follow(exporter, writer, own, stop).await,
+                (None, Some(own)) => collector::export::follow_own(exporter, own, stop).await,
+                (None, None) => {}
+            }
             Ok(())
         });
         Ok(())

@@ -19,7 +19,7 @@ const PORT: u16 = 2375;
 /// # Errors
 /// When it cannot listen, or would be reachable for other machines without their users' word for it.
 pub(crate) fn execute(config: &Config, args: &SocketProxyArgs) -> anyhow::Result<Outcome> {
-    telemetry::init(config.log_format);
+    telemetry::init(config.log_format, None);
     let daemon = docker_host(config)?.context("there is nothing to pass on to with --docker-host none")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

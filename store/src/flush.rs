@@ -127,6 +127,8 @@ impl Flusher {
     }
 
     fn flush_commits(&self, commits: &[Arc<Commit>]) -> Result<(), StoreError> {
+        let _work =
+            tracing::info_span!(target: crate::WORK, "build blocks", commits = commits.len()).entered();
         let mut built = Built::default();
         if let Err(error) = self.build(commits, &mut built) {
             for file in &built.files {

@@ -41,6 +41,9 @@ pub mod token;
 pub mod verify;
 pub mod writer;
 
+/// Target of the `tracing` spans that tell of Binnacle's own work: exported where that is wished, never logged.
+pub const WORK: &str = "binnacle::work";
+
 pub use block::{Block, Lines, Pairs};
 pub use config::{Config, RetentionConfig};
 pub use error::StoreError;

@@ -36,7 +36,8 @@ impl ExportMetrics {
                 Opts::new(
                     "binnacle_export_dropped_spans_total",
                     "Spans that are never sent: expired (deleted by retention while they waited), refused (by the \
-                     receiver), damaged (on disk), full (own spans for which there was no room).",
+                     receiver), damaged (on disk), own (of Binnacle's own work, which does \
+                     not wait for a receiver).",
                 ),
                 &["reason"],
             )?,
@@ -50,7 +51,7 @@ impl ExportMetrics {
             )?,
             all_sent: Arc::new(Mutex::new(Instant::now())),
         };
-        for reason in ["expired", "refused", "damaged"] {
+        for reason in ["expired", "refused", "damaged", "own"] {
             metrics.dropped.with_label_values(&[reason]);
         }
         registry.register(Box::new(metrics.sent.clone()))?;
@@ -75,6 +76,10 @@ impl ExportMetrics {
 
     pub(super) fn expired(&self, spans: u64) {
         self.dropped.with_label_values(&["expired"]).inc_by(spans);
+    }
+
+    pub(super) fn dropped_own(&self, spans: u64) {
+        self.dropped.with_label_values(&["own"]).inc_by(spans);
     }
 
     pub(super) fn damaged(&self, spans: u64) {

@@ -11,6 +11,7 @@ mod grpc;
 mod history;
 mod http;
 mod metrics;
+mod own;
 mod queue;
 
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ use client::{Client, Failure};
 pub use config::{Compression, ExportConfig, Headers, Protocol};
 pub use history::{Exported, HistoryError, send_history};
 pub use metrics::ExportMetrics;
+pub use own::{OwnSpans, Recorder, own_spans};
 use queue::Queue;
 
 /// How often the index is looked at for new spans.
@@ -149,6 +151,23 @@ impl Exporter {
         }
     }
 
+    /// Sends what there is of Binnacle's own work, once.
+    async fn send_own(&self, own: &mut OwnSpans) {
+        let (spans, dropped) = own.take(self.most);
+        self.metrics.dropped_own(dropped);
+        if spans.is_empty() {
+            return;
+        }
+        let count = spans.len() as u64;
+        match self.client.send(ExportTraceServiceRequest { resource_spans: resource_spans(&spans) }).await {
+            Ok(_) => self.metrics.sent(count),
+            Err(failure) => {
+                tracing::debug!(%failure, "spans of Binnacle's own work are dropped");
+                self.metrics.dropped_own(count);
+            }
+        }
+    }
+
     /// What happened last, when nothing was taken for at least `limit`.
     fn out_for(&self, limit: Duration) -> Option<String> {
         let (since, what) = self.out.as_ref()?;
@@ -174,8 +193,13 @@ fn pauses() -> ExponentialBackoff {
         .build()
 }
 
-/// Sends every span that is stored from the first start on, until cancelled.
-pub async fn follow(mut exporter: Exporter, writer: Writer, cancel: CancellationToken) {
+/// Sends every span that is stored from the first start on, and those of Binnacle's own work, until cancelled.
+pub async fn follow(
+    mut exporter: Exporter,
+    writer: Writer,
+    mut own: Option<OwnSpans>,
+    cancel: CancellationToken,
+) {
     let mut queue = Queue::new(writer, exporter.metrics.clone());
     loop {
         let pause = match step(&mut exporter, &mut queue, &cancel).await {
@@ -185,9 +209,23 @@ pub async fn follow(mut exporter: Exporter, writer: Writer, cancel: Cancellation
                 PAUSE.1
             }
         };
+        if let Some(own) = &mut own {
+            exporter.send_own(own).await;
+        }
         tokio::select! {
             () = cancel.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Sends the spans of Binnacle's own work alone, until cancelled: for a process that makes no traces.
+pub async fn follow_own(exporter: Exporter, mut own: OwnSpans, cancel: CancellationToken) {
+    loop {
+        exporter.send_own(&mut own).await;
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = tokio::time::sleep(TICK) => {}
         }
     }
 }

@@ -132,6 +132,7 @@ impl Sampler {
     }
 
     /// Reads everything once.
+    #[tracing::instrument(target = "binnacle::work", name = "collection round", skip_all)]
     pub async fn round(&mut self) {
         let started = Instant::now();
         self.read_machine().await;

@@ -6,6 +6,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::Response;
+use tracing::Instrument as _;
 
 use super::state::AppState;
 
@@ -17,7 +18,14 @@ pub(super) async fn observe(State(state): State<AppState>, request: Request, nex
     let method = request.method().clone();
     let uri = request.uri().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = next.run(request).await;
+    let response = match route.as_ref().map(MatchedPath::as_str) {
+        // Asked every few seconds, and no question.
+        None | Some("/metrics" | "/health" | "/ready") => next.run(request).await,
+        Some(route) => {
+            let work = tracing::info_span!(target: store::WORK, "query", http.route = route);
+            next.run(request).instrument(work).await
+        }
+    };
     let took = started.elapsed();
     let status = response.status();
     let route = route.as_ref().map_or(UNKNOWN_ROUTE, MatchedPath::as_str);
