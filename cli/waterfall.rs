@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 
 use anstyle::{AnsiColor, Style};
+use query::traces::containers::ContainerNote;
 use query::traces::waterfall::{Bar, Waterfall};
+use query::why::Evidence;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::output::service_style;
@@ -53,6 +55,7 @@ pub(crate) fn lines(waterfall: &Waterfall, width: usize, most: usize, colour: bo
     lines.extend(waited_for(waterfall));
     lines.extend(failures(waterfall));
     lines.extend(services(waterfall));
+    lines.extend(waterfall.containers.iter().flat_map(container));
     lines
 }
 
@@ -281,6 +284,24 @@ fn services(waterfall: &Waterfall) -> Vec<String> {
     if more > 0 {
         lines.push(format!("  and {}", plural(more, "service")));
     }
+    lines
+}
+
+/// What happened to a container.
+fn container(note: &ContainerNote) -> Vec<String> {
+    let mut lines = vec![format!("container {} ({}):", plain(&note.container), plain(&note.service))];
+    if let Some(usage) = &note.usage {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let limit = match usage.memory_limit_bytes {
+            0 => String::new(),
+            limit => format!(" of {:.1}", mib(limit)),
+        };
+        let (peak, cpu) = (mib(usage.memory_peak_bytes), usage.cpu_mean);
+        lines.push(format!("  memory up to {peak:.1}{limit} MiB, CPU {cpu:.2} on average"));
+    }
+    let event =
+        |event: &Evidence| format!("  {} {}", event.at.as_deref().unwrap_or_default(), plain(&event.text));
+    lines.extend(note.events.iter().map(event));
     lines
 }
 

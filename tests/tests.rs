@@ -18,6 +18,7 @@ mod emitter_is_sound;
 mod engine_failures;
 mod exclusion;
 mod image;
+mod jaeger;
 mod lifecycle;
 mod lifetimes;
 mod line_shapes;

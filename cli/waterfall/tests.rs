@@ -156,3 +156,30 @@ fn durations_have_one_unit() {
         assert_eq!(duration(ns), expected);
     }
 }
+
+#[test]
+fn what_happened_to_containers_is_told() {
+    let usage = query::why::Trend {
+        memory_peak_bytes: 200 << 20,
+        memory_limit_bytes: 256 << 20,
+        cpu_mean: 0.5,
+        ..query::why::Trend::default()
+    };
+    let event = Evidence { at: Some("2026-01-31T10:00:01Z".to_owned()), text: "payment died".to_owned() };
+    let note = ContainerNote {
+        container: "shop-payment-1".to_owned(),
+        service: "payment".to_owned(),
+        events: vec![event],
+        usage: Some(usage),
+        ..ContainerNote::default()
+    };
+    let shown = lines(&Waterfall { containers: vec![note], ..checkout() }, 80, MAX_ROWS, false);
+    assert_eq!(
+        shown[shown.len() - 3..],
+        [
+            "container shop-payment-1 (payment):",
+            "  memory up to 200.0 of 256.0 MiB, CPU 0.50 on average",
+            "  2026-01-31T10:00:01Z payment died"
+        ]
+    );
+}

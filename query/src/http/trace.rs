@@ -100,6 +100,7 @@ pub(super) async fn trace(
     }
     let shown = found.filter(|_| request.cursor.is_none());
     let trace = state.run(move |reader, context| {
+        let waterfall = shown.map(|found| Waterfall::read(reader, &found, context)).transpose()?;
         let mut search = Search::begin(reader, request, context)?;
         let hits = search.next_page(limit, context)?;
         let first_ns = hits.first().map(|hit| hit.timestamp_ns);
@@ -116,7 +117,7 @@ pub(super) async fn trace(
                 .into_iter()
                 .map(|hit| TraceRecord { offset_ns: offset(Some(hit.timestamp_ns)), hit })
                 .collect(),
-            waterfall: shown.as_ref().map(Waterfall::of),
+            waterfall,
             cursor: search.cursor(context)?.map(|cursor| cursor.encode()),
             completeness: Completeness::of(reader, search.range(), search.more(), context)?,
             stats: search.stats(context),

@@ -3,6 +3,7 @@
 //! The index knows a trace once it has closed. One that is still open, or was never indexed, is assembled from its
 //! lines by the code that fills the index, so it has the same spans under the same ids either way.
 
+pub mod containers;
 mod critical;
 mod ids;
 mod lines;

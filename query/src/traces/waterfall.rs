@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 
 use correlation::{Span, Status, Value};
 use serde::{Deserialize, Serialize};
+use store::Reader;
 
+use super::containers::{self, ContainerNote};
 use super::critical::{Segment, path};
 use super::tree::Tree;
 use super::{Found, text_of};
-use crate::time;
+use crate::{Context, ExecError, time};
 
 /// Spans shown, callers before what they called; of more, the number is told.
 const MAX_SPANS: usize = 2_000;
@@ -40,6 +42,9 @@ pub struct Waterfall {
     pub slowest: Option<String>,
     /// Services by critical time, the slowest first.
     pub services: Vec<Share>,
+    /// What happened to its containers about that time, where anything did.
+    #[serde(default)]
+    pub containers: Vec<ContainerNote>,
     /// Other traces that the id asked for belongs to, the id being a correlation id.
     pub other_traces: Vec<String>,
     /// Whether some of its lines were not looked at, because there are more than `traces.max_trace_lines`.
@@ -112,6 +117,16 @@ pub struct Share {
 }
 
 impl Waterfall {
+    /// The waterfall of a trace, with what happened to its containers. Blocking.
+    ///
+    /// # Errors
+    /// When the store cannot be read or the query may not go on.
+    pub(crate) fn read(reader: &Reader, found: &Found, context: &Context) -> Result<Self, ExecError> {
+        let waterfall = Self::of(found);
+        let containers = containers::notes(reader, found, &waterfall.spans, context)?;
+        Ok(Self { containers, ..waterfall })
+    }
+
     /// The waterfall of a trace.
     pub(crate) fn of(found: &Found) -> Self {
         let spans = found.trace.spans.as_slice();
@@ -159,6 +174,7 @@ impl Waterfall {
             critical_path_omitted: path.len().saturating_sub(MAX_STRETCHES),
             slowest: slowest.map(id),
             services,
+            containers: Vec::new(),
             other_traces: found.others.iter().map(ToString::to_string).collect(),
             is_cut: found.is_cut,
         }

@@ -169,6 +169,21 @@ fn events(
     Ok(timed.collect())
 }
 
+/// Events of the containers with these ids, by time.
+///
+/// # Errors
+/// When the store cannot be read or the query may not go on.
+pub(crate) fn events_of(
+    reader: &Reader,
+    ids: &[&str],
+    range: TimeRange,
+    context: &Context,
+) -> Result<Vec<Timed>, ExecError> {
+    let is_one = ids.iter().map(|id| field("container_id", ValueTest::equals(id))).collect();
+    let is_event = field("stream", ValueTest::equals(lifecycle::STREAM));
+    events(reader, Filter::And(vec![is_event, Filter::Or(is_one)]), range, context)
+}
+
 /// Events of everyone around the deaths; those of all are there already when all were asked for.
 fn surroundings(
     reader: &Reader,

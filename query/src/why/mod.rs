@@ -143,3 +143,6 @@ pub struct Report {
 pub use case::Timed;
 pub use pattern::Pattern;
 pub use usage::Trend;
+
+pub(crate) use gather::events_of;
+pub(crate) use usage::trend;

@@ -27,7 +27,7 @@ pub struct Trend {
 }
 
 /// The trend; `None` without a reading.
-pub(super) fn trend(death: &Death) -> Option<Trend> {
+pub(crate) fn trend(death: &Death) -> Option<Trend> {
     let (first, last) = (death.usage.first()?, death.usage.last()?);
     // The first reading of a run has no reading before it, hence no CPU.
     let cpu: Vec<u64> = death.usage.iter().skip(1).map(|u| u.2).collect();

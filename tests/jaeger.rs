@@ -1,0 +1,101 @@
+//! Jaeger's API over real connections: from the process that stores, and from another one over the same folder.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::binnacle::Server;
+use crate::harness::http;
+use crate::harness::wait_for;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn now_ns() -> u128 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos()
+}
+
+/// Pushes a request that two services log; the second fails 40 ms after it began.
+fn push(server: &Server, id: &str) {
+    let begin = now_ns() - 200_000_000;
+    let at = |ms: u128| (begin + ms * 1_000_000).to_string();
+    let line = |msg: &str, level: &str| {
+        json!({"msg": msg, "level": level, "correlation_id": id, "method": "POST", "path": "/pay"})
+            .to_string()
+    };
+    let body = json!({"streams": [
+        {"stream": {"service_name": "web"}, "values": [
+            [at(0), line("request received", "info")], [at(100), line("request completed", "info")]]},
+        {"stream": {"service_name": "payment"}, "values": [
+            [at(20), line("request received", "info")], [at(60), line("card declined", "error")]]},
+    ]});
+    let answer = http::post_json(server.address(), "/loki/api/v1/push", body.to_string().as_bytes()).unwrap();
+    assert_eq!(answer.status, 204, "{}", answer.text());
+}
+
+fn data(server: &Server, path: &str) -> Value {
+    let answer = server.get(&format!("/jaeger/api/{path}"));
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    answer.json()["data"].clone()
+}
+
+/// Service and parent's service of each span.
+fn tree(trace: &Value) -> Vec<(String, Option<String>)> {
+    let spans = trace["spans"].as_array().unwrap();
+    let service = |span: &Value| {
+        trace["processes"][span["processID"].as_str().unwrap()]["serviceName"].as_str().unwrap().to_owned()
+    };
+    let parent = |span: &Value| {
+        let id = &span["references"][0]["spanID"];
+        spans.iter().find(|other| other["spanID"] == *id).map(service)
+    };
+    spans.iter().map(|span| (service(span), parent(span))).collect()
+}
+
+#[test]
+fn traces_of_pushed_lines_are_shown_while_open_and_found_once_closed() {
+    let scratch = tempfile::tempdir().unwrap();
+    let config = scratch.path().join("binnacle.yaml");
+    std::fs::write(&config, "traces: {idle: 2s}\n").unwrap();
+    let config = config.display().to_string();
+    let mut server = Server::new("run", scratch.path(), &["--docker-host", "none", "--config", &config]);
+    server.start();
+    server.wait_ready();
+    let mut other = Server::new("serve", scratch.path(), &["--config", &config]);
+    other.start();
+    other.wait_ready();
+
+    push(&server, "order-1");
+    let expected = [("web".to_owned(), None), ("payment".to_owned(), Some("web".to_owned()))];
+    let both = [&server, &other];
+    for server in both {
+        let shown = || data(server, "traces/order-1")[0].clone();
+        assert!(
+            wait_for(LIMIT, || server.get("/jaeger/api/traces/order-1").status == 200),
+            "{}",
+            server.log_tail()
+        );
+        assert_eq!(tree(&shown()), expected);
+    }
+    let search =
+        "traces?service=payment&tags=%7B%22error%22%3A%22true%22%7D&minDuration=40ms&maxDuration=40ms";
+    for server in both {
+        assert!(
+            wait_for(LIMIT, || !data(server, search).as_array().unwrap().is_empty()),
+            "{}",
+            server.log_tail()
+        );
+        let found = data(server, search);
+        assert_eq!(tree(&found[0]), expected);
+        assert_eq!(found[0], data(server, "traces/order-1")[0], "the index has what the lines tell");
+        assert_eq!(data(server, "services"), json!(["payment", "web"]));
+        assert_eq!(data(server, "services/web/operations"), json!(["POST /pay"]));
+        assert_eq!(
+            data(server, "dependencies"),
+            json!([{"parent": "web", "child": "payment", "callCount": 1}])
+        );
+        let otlp = server.get("/jaeger/api/v3/traces/order-1").json();
+        assert_eq!(otlp["result"]["resourceSpans"].as_array().unwrap().len(), 2);
+        let unknown = server.get("/jaeger/api/traces/4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!((unknown.status, &unknown.json()["errors"][0]["msg"]), (404, &json!("trace not found")));
+    }
+}
