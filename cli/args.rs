@@ -89,6 +89,8 @@ pub(crate) enum Command {
     Healthcheck(HealthcheckArgs),
     /// Check the configuration and show every setting that differs from its default
     CheckConfig,
+    /// Look at everything a start needs: configuration, folder, port, Docker and its containers' logs
+    Doctor(DoctorArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }
@@ -440,6 +442,14 @@ pub(crate) struct HealthcheckArgs {
     pub(crate) socket: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) trust: Trust,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// One JSON object a finding
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `completions`

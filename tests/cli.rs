@@ -44,6 +44,7 @@ fn help_and_version_touch_nothing() {
         "labels",
         "stats",
         "check-config",
+        "doctor",
     ];
     let with_help = commands.iter().map(|c| vec![*c, "--help"]);
     for arguments in with_help.chain([

@@ -4,6 +4,7 @@ mod backup;
 mod check_config;
 mod client;
 mod completions;
+mod doctor;
 mod explain;
 mod export;
 mod export_traces;
@@ -56,6 +57,7 @@ pub(crate) fn execute(cli: Cli) -> anyhow::Result<Outcome> {
         Command::SocketProxy(args) => socket_proxy::execute(&config(&common)?, &args),
         Command::Healthcheck(args) => healthcheck::execute(&config(&common)?, &args),
         Command::CheckConfig => check_config::execute(&common),
+        Command::Doctor(args) => doctor::execute(&args, &common),
         Command::Completions(args) => Ok(completions::execute(&args)),
     }
 }

@@ -88,6 +88,15 @@ fn start(config: Config, roles: Roles) -> anyhow::Result<Outcome> {
     })
 }
 
+/// Where `run` and `serve` answer.
+pub(super) fn answer_address(config: &Config) -> SocketAddr {
+    address(config, ANSWER_PORT)
+}
+
+fn address(config: &Config, default_port: u16) -> SocketAddr {
+    config.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, default_port)))
+}
+
 /// The life of the process, from opening the store to its last commit.
 async fn live(
     config: Config,
@@ -95,8 +104,7 @@ async fn live(
     own: Option<OwnSpans>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let port = if roles.answer { ANSWER_PORT } else { COLLECT_PORT };
-    let address = config.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let address = address(&config, if roles.answer { ANSWER_PORT } else { COLLECT_PORT });
     let registry = Registry::new();
     let gate = access::open(&config.access, address, &registry)?;
     let listening = Listening::bind(address, &config.access).await?;

@@ -8,6 +8,7 @@
 pub mod backup;
 pub mod block;
 mod catalog;
+pub mod checkup;
 pub mod config;
 pub mod error;
 pub mod exchange;

@@ -48,8 +48,13 @@ impl FolderLock {
 
 /// Whether some process holds the lock of `dir` now.
 pub(crate) fn is_held(dir: &Path) -> bool {
-    let file = File::open(dir.join(FILE));
-    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    holder_of(dir).is_some()
+}
+
+/// Who holds the lock of `dir` now, `None` when nobody does.
+pub(crate) fn holder_of(dir: &Path) -> Option<String> {
+    let mut file = File::open(dir.join(FILE)).ok()?;
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)).then(|| holder(&mut file))
 }
 
 fn myself() -> String {

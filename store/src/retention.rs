@@ -93,7 +93,8 @@ fn keep_free(keeper: &mut Keeper, floor: u64) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn free_bytes(dir: &Path) -> Result<u64, StoreError> {
+/// Free space of the disk that holds `dir`.
+pub(crate) fn free_bytes(dir: &Path) -> Result<u64, StoreError> {
     let stat =
         rustix::fs::statvfs(dir).map_err(|e| StoreError::io("look up the free space of", dir, e.into()))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))

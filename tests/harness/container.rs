@@ -1,6 +1,7 @@
 //! Containers that run the emitter, and what the engine still holds of their logs.
 
 use std::collections::BTreeMap;
+use std::process::Output;
 use std::time::Duration;
 
 use super::engine::Engine;
@@ -107,6 +108,18 @@ impl Container<'_> {
     pub(crate) fn held(&self) -> Lines {
         let output = self.engine.docker_command(&["logs", &self.id]).output().unwrap();
         assert!(output.status.success(), "docker logs: {}", String::from_utf8_lossy(&output.stderr));
+        self.lines_of(output)
+    }
+
+    /// What can be read of standard output with `docker logs`, which breaks off at a damaged message and then says so
+    /// on standard error.
+    pub(crate) fn readable(&self) -> Lines {
+        let mut lines = self.lines_of(self.engine.docker_command(&["logs", &self.id]).output().unwrap());
+        lines.remove(&Stream::Err);
+        lines
+    }
+
+    fn lines_of(&self, output: Output) -> Lines {
         let mut held = Lines::new();
         for (stream, bytes) in [(Stream::Out, output.stdout), (Stream::Err, output.stderr)] {
             let mut lines = split(&bytes);

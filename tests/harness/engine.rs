@@ -46,6 +46,15 @@ impl Engine {
 
     /// Starts an engine with more flags for dockerd, loads the test image and returns once it answers.
     pub(crate) fn start_with(version: Version, flags: &str) -> Self {
+        Self::make(version, flags, None)
+    }
+
+    /// Starts an engine whose data root is a disk of so many bytes.
+    pub(crate) fn start_on_small_disk(version: Version, bytes: u64) -> Self {
+        Self::make(version, "", Some(bytes))
+    }
+
+    fn make(version: Version, flags: &str, data_bytes: Option<u64>) -> Self {
         sweep();
         static COUNT: AtomicU32 = AtomicU32::new(0);
         // Short: the path of a unix socket has at most 107 bytes.
@@ -59,6 +68,7 @@ impl Engine {
             Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/harness/engine.sh"))
                 .arg(&dir)
                 .arg(path_prefix)
+                .args(data_bytes.map(|bytes| bytes.to_string()))
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .process_group(0) // Ctrl-C ends the tests; the end of its input then ends the engine
@@ -110,6 +120,17 @@ impl Engine {
         self.dir.join("data")
     }
 
+    /// `path` as the engine sees it, which has mounts of its own.
+    pub(crate) fn inside(&self, path: &Path) -> PathBuf {
+        let pid = std::fs::read_to_string(self.dir.join("pid")).expect("the engine runs");
+        Path::new("/proc").join(pid.trim()).join("root").join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// What dockerd has logged itself.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
     /// A docker command against this engine, for callers that want its output in parts.
     pub(crate) fn docker_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("docker");
@@ -158,7 +179,7 @@ impl Engine {
     }
 
     fn log_tail(&self) -> String {
-        let log = std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
     }

@@ -1,10 +1,10 @@
 #!/bin/bash
 # One private Docker engine for a test.
 #
-#   engine.sh DIR [PATH_PREFIX]
+#   engine.sh DIR [PATH_PREFIX [DATA_BYTES]]
 #
 # Serves DIR/sock from DIR/data in network and mount namespaces of its own, so that it neither sees nor
-# disturbs the machine's engine. Takes one command a line on standard input and answers each with a line:
+# disturbs the machine's engine. DATA_BYTES makes DIR/data a disk of that size, in memory. Takes one command a line on standard input and answers each with a line:
 #
 #   start [FLAGS]   starts dockerd (does not wait for it to answer)
 #   signal NAME     sends it a signal
@@ -16,12 +16,12 @@ set -u
 
 part=outside
 [ "$1" != --inside ] || { part=inside && shift; }
-dir=$1 path_prefix=${2:-}
+dir=$1 path_prefix=${2:-} data_bytes=${3:-}
 cgroup=$(basename "$dir")
 
 outside() {
   mkdir -p "$dir" && echo $$ >"$dir/owner" || exit 1
-  unshare --net --mount -- "$0" --inside "$dir" "$path_prefix"
+  unshare --net --mount -- "$0" --inside "$dir" "$path_prefix" "$data_bytes"
   rm -rf "$dir"
   find /sys/fs/cgroup -depth -type d -path "*/$cgroup*" -exec rmdir {} + 2>/dev/null
   return 0
@@ -71,6 +71,7 @@ inside() {
   [ -z "$path_prefix" ] || PATH=$path_prefix:$PATH
   # dockerd would use a containerd that answers here, and shims leave their sockets here.
   mkdir -p /run/containerd && mount -t tmpfs tmpfs /run/containerd || exit 1
+  [ -z "$data_bytes" ] || { mkdir "$dir/data" && mount -t tmpfs -o "size=$data_bytes" tmpfs "$dir/data"; } || exit 1
   grep -q ' - cgroup' /proc/self/mountinfo || mount -t cgroup2 cgroup2 /sys/fs/cgroup
   busybox ip link set lo up
   echo '{}' >"$dir/daemon.json"

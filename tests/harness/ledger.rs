@@ -185,6 +185,11 @@ impl Verdict {
         self.is_exact_as_far_as_stored() && self.lost_though_held + self.lost_in_silence == 0
     }
 
+    /// Whether everything that the engine still holds is stored.
+    pub(crate) fn has_all_held(&self) -> bool {
+        self.lost_though_held == 0
+    }
+
     /// Whether what is stored is right, however much is missing.
     pub(crate) fn is_exact_as_far_as_stored(&self) -> bool {
         self.invented + self.repeated + self.out_of_order == 0

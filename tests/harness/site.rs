@@ -24,7 +24,11 @@ impl Site {
 
     /// Starts both, with flags for dockerd and arguments for `binnacle run`.
     pub(crate) fn open_with(version: Version, dockerd_flags: &str, arguments: &[&str]) -> Self {
-        let engine = Engine::start_with(version, dockerd_flags);
+        Self::beside(Engine::start_with(version, dockerd_flags), arguments)
+    }
+
+    /// Starts `binnacle run` with more arguments beside an engine.
+    pub(crate) fn beside(engine: Engine, arguments: &[&str]) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let host = engine.host();
         let mut server = Server::new("run", scratch.path(), &[&["--docker-host", &host], arguments].concat());

@@ -14,6 +14,9 @@ pub struct PushConfig {
     pub max_decoded_bytes: ByteSize,
     /// Most lines in one request.
     pub max_entries: usize,
+    /// Most different hours of log time that the lines of one request lie in: the lines of each are stored in a file of
+    /// their own, so that a request spread over a century would make a million of them.
+    pub max_hours: usize,
     /// Most requests that are decoded at once; further ones wait up to five seconds, then are answered 429 and tried
     /// again by their senders. The bodies of all requests on their way may take as much memory as that many of
     /// `max_body_bytes`.
@@ -40,6 +43,7 @@ impl Default for PushConfig {
             max_body_bytes: ByteSize(16 << 20),
             max_decoded_bytes: ByteSize(64 << 20),
             max_entries: 200_000,
+            max_hours: 1024,
             max_concurrent: 4,
             max_labels: 30,
             max_label_name_bytes: 1024,
@@ -70,6 +74,7 @@ impl PushConfig {
         }
         for (key, number) in [
             ("max_entries", self.max_entries),
+            ("max_hours", self.max_hours),
             ("max_concurrent", self.max_concurrent),
             ("max_labels", self.max_labels),
             ("max_label_name_bytes", self.max_label_name_bytes),

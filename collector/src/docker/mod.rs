@@ -18,6 +18,7 @@
 //! (`collect.max_line_bytes` each) and two stack traces; 20 containers are read at once. A quiet container
 //! takes about 6 KB, and 20 KB more while its doorbell is open (256 of them).
 
+pub mod checkup;
 mod clock;
 mod container;
 mod coverage;

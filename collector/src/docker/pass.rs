@@ -11,14 +11,18 @@ use store::{CursorUpdate, GapReason};
 use super::clock::EngineClock;
 use super::cursor::Cursor;
 use super::engine::Engine;
-use super::frames::{DecodeError, Decoder, Frame, Stream};
+use super::frames::{DecodeError, Decoder, Frame};
 use super::lane::{self, Lane, Shape};
 use super::pace::{self, Pace};
-use super::poll::{End, Pass, Query, Verdict};
+use super::poll::Query;
 use super::shared::{Permits, Shared};
 use super::sink::{Sink, Stopped};
 use super::timestamp;
 use super::transport::LogsError;
+
+mod request;
+
+use request::Reach;
 
 /// Where to begin in a log that has no cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,12 +87,6 @@ pub(super) struct Log {
 struct Brought {
     messages: u64,
     bytes: u64,
-}
-
-/// Whether a reply reached back far enough.
-enum Reach {
-    Enough,
-    TooShort,
 }
 
 impl Log {
@@ -300,98 +298,6 @@ impl Log {
         self.sink.commit(None, None).await
     }
 
-    fn next_query(&self, engine: &Engine, now_ns: i64, expected: u64) -> Query {
-        let query = match self.start {
-            _ if !self.cursor.is_empty() => {
-                let open_ns = self.lanes.iter().filter_map(Lane::open_ns).min();
-                Query::next(&self.cursor, open_ns, now_ns, expected, !engine.podman)
-            }
-            Start::First | Start::Birth { .. } => Query::default(),
-            Start::Since(ns) => Query { since_ns: Some(ns), tail: None },
-            Start::Tail { lines, .. } => Query { since_ns: None, tail: Some(lines) },
-        };
-        if self.compresses { query.for_compressed() } else { query }
-    }
-
-    /// Whether the log begins for us behind `frame`. The daemon was asked to leave it out, and may not have.
-    fn begins_behind(&self, frame: &Frame) -> bool {
-        self.cursor.is_empty() && matches!(self.start, Start::Since(ns) if frame.timestamp_ns < ns)
-    }
-
-    async fn attempt(
-        &mut self,
-        engine: &Engine,
-        query: Query,
-        permits: &mut Permits,
-        reason: GapReason,
-    ) -> Result<Reach, ReadError> {
-        let shared = Arc::clone(&self.shared);
-        let started = Instant::now();
-        let query = if self.clock_unsure { query.for_unsure_clock() } else { query };
-        let mut reply = shared.unless_stopped(engine.logs.read(&self.id, query)).await??;
-        let date_ns = reply.date_ns().unwrap_or_else(timestamp::now_ns);
-        if self.clock.was_set_back(Instant::now(), date_ns) && !self.clock_unsure {
-            self.clock_unsure = true;
-            let query = query.for_unsure_clock();
-            reply = shared.unless_stopped(engine.logs.read(&self.id, query)).await??;
-        }
-        let mut decoder = Decoder::new(self.tty);
-        let pass = match reason {
-            // Behind damage the end of the log is all that can be had.
-            GapReason::DaemonError => Pass::last_resort(&self.cursor, query),
-            _ => Pass::new(&self.cursor, query),
-        };
-        let mut taker = Taker { pass, reason };
-        let reach = loop {
-            let Some(chunk) = shared.unless_stopped(reply.chunk()).await?? else {
-                if let Some(frame) = decoder.finish()?
-                    && let Reach::TooShort = taker.take(self, &frame, Instant::now())
-                {
-                    break Reach::TooShort;
-                }
-                break self.end_of_reply(&taker);
-            };
-            decoder.push(&chunk);
-            let now = Instant::now();
-            if let Reach::TooShort = taker.take_all(self, &mut decoder, now)? {
-                break Reach::TooShort;
-            }
-            if self.sink.is_full() {
-                permits.reading_much(&shared, self.brought.messages).await;
-                self.commit(self.cursor.last_ns(), permits).await?;
-            }
-        };
-        shared.metrics.overlap(taker.pass.old());
-        shared.metrics.request("logs", started.elapsed());
-        Ok(reach)
-    }
-
-    /// Judges a reply that has ended.
-    fn end_of_reply(&mut self, taker: &Taker) -> Reach {
-        match taker.pass.end(&self.cursor) {
-            End::Complete => Reach::Enough,
-            End::Vanished => {
-                self.vanished = true;
-                Reach::Enough
-            }
-            End::TooShort => Reach::TooShort,
-            End::Lost => {
-                let now_ns = timestamp::now_ns();
-                let lost_ns = taker.pass.give_up_lost(&mut self.cursor).unwrap_or(now_ns);
-                self.gap(lost_ns, now_ns, GapReason::Rotated);
-                Reach::Enough
-            }
-            End::Replaced => {
-                let from_ns = self.cursor.gap_from_ns().unwrap_or(0);
-                self.gap(from_ns, timestamp::now_ns(), GapReason::Rotated);
-                self.end_lanes();
-                self.cursor = Cursor::default();
-                self.lanes.iter_mut().for_each(Lane::forget);
-                Reach::TooShort
-            }
-        }
-    }
-
     fn end_lanes(&mut self) {
         let now = Instant::now();
         for lane in &mut self.lanes {
@@ -405,52 +311,5 @@ impl Log {
 
     fn position(&self) -> Cursor {
         lane::position(&self.lanes, &self.cursor)
-    }
-}
-
-/// Takes the messages of one reply into a log.
-struct Taker {
-    pass: Pass,
-    /// Why messages are missing where they are.
-    reason: GapReason,
-}
-
-impl Taker {
-    fn take_all(&mut self, log: &mut Log, decoder: &mut Decoder, now: Instant) -> Result<Reach, DecodeError> {
-        while let Some(frame) = decoder.next_frame()? {
-            if let Reach::TooShort = self.take(log, &frame, now) {
-                return Ok(Reach::TooShort);
-            }
-        }
-        Ok(Reach::Enough)
-    }
-
-    fn take(&mut self, log: &mut Log, frame: &Frame, now: Instant) -> Reach {
-        if log.begins_behind(frame) {
-            return Reach::Enough;
-        }
-        match self.pass.judge(&log.cursor, frame) {
-            Verdict::Old => return Reach::Enough,
-            Verdict::TooShort => return Reach::TooShort,
-            Verdict::New => {}
-            Verdict::NewAfterGap => {
-                let from_ns = log.cursor.gap_from_ns().unwrap_or(frame.timestamp_ns);
-                log.gap(from_ns, frame.timestamp_ns, self.reason);
-                log.end_lanes();
-            }
-        }
-        let (mark, set_back) = log.cursor.advance(frame);
-        if set_back {
-            log.shared.metrics.clock_step();
-        }
-        let lane = match frame.stream {
-            Stream::Stdout => &mut log.lanes[0],
-            Stream::Stderr => &mut log.lanes[1],
-        };
-        lane.push(frame, mark, now, &mut log.sink.records);
-        log.first_ns.get_or_insert(frame.timestamp_ns);
-        log.brought.messages += 1;
-        log.brought.bytes += frame.payload.len() as u64;
-        Reach::Enough
     }
 }

@@ -105,6 +105,11 @@ impl LogsClient {
         self.get(&path, Some(IDLE_TIMEOUT)).await
     }
 
+    /// What time it is there, to the second, in ns; `None` when its replies do not say.
+    pub(super) async fn date_ns(&self) -> Result<Option<i64>, LogsError> {
+        Ok(self.get("/_ping", Some(IDLE_TIMEOUT)).await?.date_ns())
+    }
+
     /// What a container logs from now on.
     pub(super) async fn follow(&self, id: &str) -> Result<Reply, LogsError> {
         self.get(&format!("{}&follow=1&tail=0", self.path(id)), None).await

@@ -2,7 +2,7 @@
 //!
 //! A request whose answer is lost is sent again with the same bytes: the server stores them once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::time::Duration;
 
@@ -35,13 +35,17 @@ const BACK_OFF: [Duration; 8] = [
 const ANSWER_WAIT: Duration = Duration::from_secs(60);
 /// Of an error's text so much is shown.
 const MAX_ANSWER_BYTES: usize = 4096;
+/// Different hours in which the lines of one request lie: servers refuse too many (`ingest.push.max_hours`).
+const MAX_HOURS: usize = 256;
+const HOUR_NS: i64 = 3_600_000_000_000;
 /// Requests read ahead of the one being sent; the reader waits when they are ready.
 const READ_AHEAD: usize = 1;
 
 /// A request ready to be sent, and what is done once it is answered.
 struct Ready {
     body: Bytes,
-    progress: Progress,
+    /// How far the input is then stored; `None` when more requests of the same lines follow.
+    progress: Option<Progress>,
 }
 
 /// Pushes the lines of `input` to `server`; `progress` is called after each answered request.
@@ -60,20 +64,37 @@ pub async fn to_url(
     let (sender, mut ready) = mpsc::channel::<Ready>(READ_AHEAD);
     let reading = tokio::task::spawn_blocking(move || {
         while let Some(records) = batches.next()? {
-            let body = request_body(&records, &mut batches.summary);
-            let progress = batches.progress();
-            if sender.blocking_send(Ready { body, progress }).is_err() {
-                break; // the other end has failed and says why
+            let mut rest = records.as_slice();
+            while !rest.is_empty() {
+                let (request, others) = rest.split_at(within_hours(rest, MAX_HOURS));
+                rest = others;
+                let body = request_body(request, &mut batches.summary);
+                let progress = if rest.is_empty() { Some(batches.progress()) } else { None };
+                if sender.blocking_send(Ready { body, progress }).is_err() {
+                    return Ok(batches.summary); // the other end has failed and says why
+                }
             }
         }
         Ok::<Summary, IngestError>(batches.summary)
     });
     while let Some(request) = ready.recv().await {
         send(server, &request.body).await?;
-        progress(request.progress);
+        if let Some(done) = request.progress {
+            progress(done);
+        }
     }
     let summary = reading.await.map_err(|e| std::io::Error::other(e.to_string()))??;
     Ok(clock.end(summary))
+}
+
+/// How many of the first records lie in at most `hours` different hours; one at least.
+fn within_hours(records: &[Record], hours: usize) -> usize {
+    let mut seen = HashSet::new();
+    let is_too_much = |record: &Record| {
+        seen.insert(record.timestamp_ns.div_euclid(HOUR_NS));
+        seen.len() > hours
+    };
+    records.iter().position(is_too_much).unwrap_or(records.len())
 }
 
 /// Loki's JSON, streams in the order of their labels, lines in the order of the input.
@@ -152,5 +173,32 @@ async fn attempt(server: &Endpoint, body: &Bytes) -> Result<(StatusCode, String)
             Ok(()) => exchange.await,
             Err(error) => Err(error.to_string()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn lines_far_apart_go_into_several_requests() {
+        let at = |hour: i64| Record {
+            timestamp_ns: hour * HOUR_NS,
+            labels: Arc::new(Labels::new([("a", "b")])),
+            line: Bytes::new(),
+            level: store::Level::Unset,
+            pairs: Vec::new(),
+        };
+        let records: Vec<Record> = [0, 1, 0, 1, 2, 0, 3].map(at).into();
+        let mut lengths = Vec::new();
+        let mut rest = records.as_slice();
+        while !rest.is_empty() {
+            let length = within_hours(rest, 2);
+            lengths.push(length);
+            rest = &rest[length..];
+        }
+        assert_eq!(lengths, [4, 2, 1]);
     }
 }

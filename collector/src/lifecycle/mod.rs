@@ -5,11 +5,13 @@
 //! nobody saw is concluded and marked `rebuilt`.
 
 mod ledger;
+mod metrics;
 mod rebuild;
 mod recorder;
 mod translate;
 
-pub use recorder::{LifecycleMetrics, Past, Recorder};
+pub use metrics::LifecycleMetrics;
+pub use recorder::{Past, Recorder};
 
 use store::lifecycle::{Action, Death, Event, Usage};
 

@@ -7,28 +7,28 @@ use std::pin::pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bollard::Docker;
-use bollard::models::{ContainerInspectResponse, EventMessage};
-use bollard::query_parameters::{EventsOptions, InspectContainerOptions, ListContainersOptionsBuilder};
-use futures_util::{Stream, StreamExt, stream};
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
-use store::lifecycle::{Action, Event};
+use bollard::models::EventMessage;
+use bollard::query_parameters::ListContainersOptionsBuilder;
+use futures_util::{Stream, StreamExt};
+use prometheus::IntCounter;
+use store::lifecycle::Action;
 use store::{Container, Record, Writer};
 use tokio::sync::mpsc;
-use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::{Ledger, SOURCE};
+use super::metrics::LifecycleMetrics;
 use crate::docker::Selection;
-use crate::stats::{Containers, Facts};
+use crate::stats::Containers;
+
+mod requests;
 
 /// Events read and not yet recorded: some megabytes at most. When it is full, events are dropped, counted, and
 /// made up for by a listing: waiting here would slow the daemon.
 const QUEUE_EVENTS: usize = 4096;
 /// Events recorded at once.
 const BATCH_EVENTS: usize = 256;
-/// Inspect requests at once.
-const CONCURRENT_INSPECTS: usize = 8;
 /// Longest wait for an answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often all containers are compared with what was recorded.
@@ -41,77 +41,6 @@ const SETTLE_TIME: Duration = Duration::from_secs(2);
 /// Waits between attempts to reach a daemon that is away.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_LAST: Duration = Duration::from_secs(5);
-/// Asked for by name, so that health checks (three exec events each) do not flood the connection.
-const ACTIONS: [&str; 16] = [
-    "create",
-    "start",
-    "die",
-    "destroy",
-    "remove",
-    "oom",
-    "kill",
-    "stop",
-    "restart",
-    "pause",
-    "unpause",
-    "rename",
-    "update",
-    "health_status",
-    "connect",
-    "disconnect",
-];
-
-/// The recorder's own metrics.
-#[derive(Clone, Debug)]
-pub struct LifecycleMetrics {
-    recorded: IntCounterVec,
-    rebuilt: IntCounter,
-    dropped: IntCounter,
-    breaks: IntCounter,
-}
-
-impl LifecycleMetrics {
-    /// Registers the metrics.
-    ///
-    /// # Errors
-    /// When a name is registered already.
-    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let counter = |name: &str, help: &str| -> prometheus::Result<IntCounter> {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
-        let recorded = IntCounterVec::new(
-            Opts::new("binnacle_lifecycle_events_total", "Lifecycle events recorded."),
-            &["action"],
-        )?;
-        registry.register(Box::new(recorded.clone()))?;
-        for action in [Action::Start, Action::Die, Action::Oom] {
-            recorded.with_label_values(&[action.name()]).inc_by(0);
-        }
-        Ok(Self {
-            recorded,
-            rebuilt: counter(
-                "binnacle_lifecycle_rebuilt_total",
-                "Lifecycle events concluded from inspect, because the daemon did not tell of them.",
-            )?,
-            dropped: counter(
-                "binnacle_lifecycle_dropped_total",
-                "Docker events dropped because recording fell behind; a listing makes up for them.",
-            )?,
-            breaks: counter("binnacle_lifecycle_breaks_total", "Times the event connection broke off.")?,
-        })
-    }
-
-    fn count(&self, records: &[Record]) {
-        for event in records.iter().filter_map(Event::of_record) {
-            self.recorded.with_label_values(&[event.action.name()]).inc();
-            if event.rebuilt {
-                self.rebuilt.inc();
-            }
-        }
-    }
-}
 
 /// Records what happens to containers.
 #[derive(Debug)]
@@ -278,33 +207,6 @@ impl Recorder {
         if records.is_empty() { Ok(()) } else { self.store(records).await }
     }
 
-    /// Facts by id, without the containers that are gone.
-    async fn inspect_all(&self, ids: Vec<String>) -> Result<HashMap<String, Facts>, String> {
-        let requests: Vec<_> = ids.into_iter().map(|id| self.inspect(id)).collect();
-        let mut answers = stream::iter(requests).buffer_unordered(CONCURRENT_INSPECTS);
-        let mut found = HashMap::new();
-        while let Some(answer) = answers.next().await {
-            match answer {
-                Ok(Ok(answer)) => {
-                    found.extend(Facts::of_inspect(&answer).map(|facts| (facts.id.clone(), facts)))
-                }
-                Ok(Err(bollard::errors::Error::DockerResponseServerError {
-                    status_code: 404 | 409, ..
-                })) => {}
-                Ok(Err(error)) => return Err(error.to_string()),
-                Err(_) => return Err("no answer to inspect".to_owned()),
-            }
-        }
-        Ok(found)
-    }
-
-    async fn inspect(
-        &self,
-        id: String,
-    ) -> Result<Result<ContainerInspectResponse, bollard::errors::Error>, Elapsed> {
-        timeout(REQUEST_TIMEOUT, self.docker.inspect_container(&id, None::<InspectContainerOptions>)).await
-    }
-
     /// Events are few and precious: while the store refuses them, recording waits.
     async fn store(&self, records: Vec<Record>) -> Result<(), String> {
         self.metrics.count(&records);
@@ -318,24 +220,6 @@ impl Recorder {
             sleep(wait).await;
             wait = (wait * 2).min(RETRY_LAST);
         }
-    }
-
-    fn events(
-        &self,
-        since_ns: i64,
-        until_s: Option<i64>,
-    ) -> impl Stream<Item = Result<EventMessage, String>> + use<> {
-        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-        let filters = HashMap::from([
-            ("type".to_owned(), words(&["container", "network"])),
-            ("event".to_owned(), words(&ACTIONS)),
-        ]);
-        let options = EventsOptions {
-            since: Some(format!("{}.{:09}", since_ns / 1_000_000_000, since_ns % 1_000_000_000)),
-            until: until_s.map(|s| s.to_string()),
-            filters: Some(filters),
-        };
-        self.docker.events(Some(options)).map(|event| event.map_err(|error| error.to_string()))
     }
 
     /// Waits until the daemon answers; tells, and records, when it did not at once. A proxy in between cuts

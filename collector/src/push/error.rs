@@ -31,6 +31,11 @@ pub(super) enum PushError {
     DecodedTooLarge { limit: ByteSize },
     #[error("more than {0} lines in one request (setting ingest.push.max_entries)")]
     TooManyEntries(usize),
+    #[error(
+        "the lines of the request lie in more than {0} different hours; send them in the order of time, in smaller \
+         requests (setting ingest.push.max_hours)"
+    )]
+    TooManyHours(usize),
     #[error("the body did not arrive within {}", Period(*.0))]
     BodyLate(Duration),
     #[error(
@@ -54,9 +59,10 @@ impl PushError {
             Self::Bad(_) | Self::ContentEncoding(_) => StatusCode::BAD_REQUEST,
             Self::Empty => StatusCode::UNPROCESSABLE_ENTITY,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::BodyTooLarge { .. } | Self::DecodedTooLarge { .. } | Self::TooManyEntries(_) => {
-                StatusCode::PAYLOAD_TOO_LARGE
-            }
+            Self::BodyTooLarge { .. }
+            | Self::DecodedTooLarge { .. }
+            | Self::TooManyEntries(_)
+            | Self::TooManyHours(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyLate(_) => StatusCode::REQUEST_TIMEOUT,
             Self::NoSpace(_) | Self::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::InFlight | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -15,6 +15,7 @@ use crate::service;
 
 /// The level as senders state it after detecting it themselves.
 const DETECTED_LEVEL: &str = "detected_level";
+const HOUR_NS: i64 = 3_600_000_000_000;
 
 /// Makes records of requests, as configured.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ pub(super) struct Request<'a> {
     stream: Option<Stream>,
     streams: usize,
     entries: usize,
+    /// Hours since the epoch in which lines lie.
+    hours: HashSet<i64>,
     records: Vec<Record>,
     now_ns: i64,
     /// Whether a line brought no time and got [`Request::now_ns`].
@@ -82,6 +85,7 @@ impl Builder {
             stream: None,
             streams: 0,
             entries: 0,
+            hours: HashSet::new(),
             records: Vec::new(),
             now_ns,
             used_now: false,
@@ -149,6 +153,10 @@ impl Request<'_> {
         let limits = &self.builder.config.push;
         if self.entries > limits.max_entries {
             return Err(PushError::TooManyEntries(limits.max_entries));
+        }
+        self.hours.insert(entry.timestamp_ns.div_euclid(HOUR_NS));
+        if self.hours.len() > limits.max_hours {
+            return Err(PushError::TooManyHours(limits.max_hours));
         }
         let Some(stream) = &self.stream else { return Err(bad("a line without a stream")) };
         self.check_time(stream, entry.timestamp_ns)?;

@@ -2,42 +2,22 @@
 //!
 //! Bounded throughout: events, deaths and lines have limits, and each search runs under the query's own.
 
-use std::collections::HashMap;
+use store::lifecycle::{self, Action};
+use store::{Reader, TimeRange};
 
-use store::lifecycle::{self, Action, Event};
-use store::{Level, Reader, TimeRange};
-
-use super::case::{Case, Timed};
-use super::pattern::{Past, pattern};
-use super::{Cause, Neighbour, Report, Verdict, judge, usage};
-use crate::exec::search::{Search, SearchRequest};
-use crate::exec::select::Order;
+use super::Report;
+use super::case::Timed;
+use super::desk::Desk;
+use super::lookup::{events, field};
+use crate::filter::Filter;
 use crate::filter::field::ValueTest;
-use crate::filter::{FieldTest, Filter, LevelSet, LevelTest};
-use crate::{Context, ExecError, Hit, time};
+use crate::{Context, ExecError};
 
-/// Events read for one answer, newest first: about 0.5 kB each.
-const MAX_EVENTS: usize = 20_000;
 /// Deaths looked at for patterns, beyond those reported.
 const PATTERN_DEATHS: usize = 100;
-/// Lines looked through for the last ones and the last errors before a death.
-const MAX_LINES: usize = 400;
-const SHOWN_LINES: usize = 10;
-const SHOWN_ERRORS: usize = 5;
-/// A longer line is cut in the report.
-const MAX_LINE_BYTES: usize = 4096;
-const SECOND_NS: i64 = 1_000_000_000;
+pub(super) const SECOND_NS: i64 = 1_000_000_000;
 /// What leads to a death, and what follows from it, lies within this time.
-const AROUND_NS: i64 = 700 * SECOND_NS;
-/// Lines are looked for this long before the death, and a little after it: its last words may be late.
-const LINES_BEFORE_NS: i64 = 600 * SECOND_NS;
-const LINES_AFTER_NS: i64 = 2 * SECOND_NS;
-/// Docker tells of a start up to so long after the program may have written its first lines.
-const START_TOLD_LATE_NS: i64 = 20_000_000;
-/// Others that fail in these seconds may have failed of it, or of the same.
-const NEIGHBOURS_BEFORE_NS: i64 = 5 * SECOND_NS;
-const NEIGHBOURS_AFTER_NS: i64 = 10 * SECOND_NS;
-const MAX_NEIGHBOURS: usize = 20;
+pub(super) const AROUND_NS: i64 = 700 * SECOND_NS;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -112,10 +92,6 @@ fn target_filter(target: &str) -> Filter {
     Filter::And(vec![is_event, Filter::Or(meant)])
 }
 
-fn field(name: &str, test: ValueTest) -> Filter {
-    Filter::Field(FieldTest::new(name, 0, test))
-}
-
 const fn widened(range: TimeRange, before_ns: i64, after_ns: i64) -> TimeRange {
     TimeRange {
         start_ns: range.start_ns.saturating_sub(before_ns),
@@ -128,45 +104,8 @@ const fn is_death(timed: &Timed) -> bool {
 }
 
 /// Deaths in one place repeat: recreated containers keep project and name.
-fn place(timed: &Timed) -> (String, String) {
+pub(super) fn place(timed: &Timed) -> (String, String) {
     (timed.event.project.clone(), timed.event.container.clone())
-}
-
-fn search(
-    reader: &Reader,
-    filter: Filter,
-    range: TimeRange,
-    limit: usize,
-    context: &Context,
-) -> Result<Vec<Hit>, ExecError> {
-    let request = SearchRequest {
-        query: String::new(),
-        question: crate::exec::question::Question::Filter(filter),
-        range,
-        order: Order::Backward,
-        cursor: None,
-    };
-    let mut search = Search::begin(reader, request, context)?;
-    let mut hits = search.next_page(limit, context)?;
-    while search.more() && hits.len() < limit {
-        hits.extend(search.next_page(limit - hits.len(), context)?);
-    }
-    hits.reverse();
-    Ok(hits)
-}
-
-/// Events by time, the newest when there are too many.
-fn events(
-    reader: &Reader,
-    filter: Filter,
-    range: TimeRange,
-    context: &Context,
-) -> Result<Vec<Timed>, ExecError> {
-    let hits = search(reader, filter, range, MAX_EVENTS, context)?;
-    let timed = hits
-        .into_iter()
-        .filter_map(|hit| Some(Timed { at_ns: hit.timestamp_ns, event: Event::of_line(&hit.line)? }));
-    Ok(timed.collect())
 }
 
 /// Events of the containers with these ids, by time.
@@ -198,156 +137,4 @@ fn surroundings(
     }
     let range = TimeRange { start_ns: first.at_ns, end_ns: last.at_ns };
     events(reader, target_filter(""), widened(range, AROUND_NS, AROUND_NS), context)
-}
-
-/// What all verdicts of one answer are made from.
-struct Desk<'a> {
-    reader: &'a Reader,
-    context: &'a Context,
-    own: &'a [Timed],
-    everyone: &'a [Timed],
-}
-
-impl Desk<'_> {
-    /// Causes of all deaths considered, by place, by time.
-    fn past(&self, deaths: &[&Timed]) -> HashMap<(String, String), Vec<Past>> {
-        let mut past: HashMap<_, Vec<Past>> = HashMap::new();
-        for death in deaths {
-            let (own, others) = self.events_of(death);
-            let opinion = judge::judge(&Case { death, own: &own, others: &others });
-            let known = Past { at_ns: death.at_ns, cause: opinion.cause, exit_code: death.event.exit_code };
-            past.entry(place(death)).or_default().push(known);
-        }
-        past
-    }
-
-    /// Events of the container, and of everyone else around its death.
-    fn events_of(&self, death: &Timed) -> (Vec<Timed>, Vec<Timed>) {
-        let id = &death.event.container_id;
-        let is_near = |e: &&Timed| (e.at_ns - death.at_ns).abs() <= AROUND_NS;
-        let own = self.own.iter().filter(|e| e.event.container_id == *id);
-        let others = self.everyone.iter().filter(is_near).filter(|e| e.event.container_id != *id);
-        (own.cloned().collect(), others.cloned().collect())
-    }
-
-    fn verdict(&self, death: &Timed, past: &[Past]) -> Result<Verdict, ExecError> {
-        let (own, others) = self.events_of(death);
-        let opinion = judge::judge(&Case { death, own: &own, others: &others });
-        let mut starts = own.iter().filter(|e| e.event.action == Action::Start).map(|e| e.at_ns);
-        let start_ns = starts.clone().rfind(|at_ns| *at_ns < death.at_ns);
-        let lines = self.lines(death, start_ns, starts.find(|at_ns| *at_ns > death.at_ns))?;
-        let index = past.iter().rposition(|p| p.at_ns == death.at_ns);
-        let details = death.event.death.as_ref();
-        let is_error = |hit: &&Hit| {
-            let level = hit.metadata(crate::hit::LEVEL).and_then(Level::from_name);
-            level.is_some_and(|level| matches!(level, Level::Error | Level::Critical | Level::Fatal))
-        };
-        Ok(Verdict {
-            at: time::rfc3339(death.at_ns),
-            container: death.event.container.clone(),
-            container_id: death.event.container_id.clone(),
-            service: death.event.service.clone(),
-            image: death.event.image.clone(),
-            generation: death.event.generation.clone(),
-            exit_code: death.event.exit_code,
-            cause: opinion.cause,
-            blame: opinion.blame.map(str::to_owned),
-            summary: opinion.summary,
-            confidence: (opinion.confidence * 100.0).round() / 100.0,
-            evidence: opinion.evidence,
-            ran_ms: details.and_then(|d| d.ran_ms),
-            usage: details.and_then(usage::trend),
-            last_errors: last(lines.iter().filter(is_error), SHOWN_ERRORS),
-            last_lines: last(lines.iter(), SHOWN_LINES),
-            pattern: index.and_then(|index| pattern(past, index)),
-            also_failed: self.neighbours(death, &others, opinion.cause)?,
-        })
-    }
-
-    /// Lines of the run that ended, by time.
-    fn lines(
-        &self,
-        death: &Timed,
-        start_ns: Option<i64>,
-        next_start_ns: Option<i64>,
-    ) -> Result<Vec<Hit>, ExecError> {
-        let id = death.event.container_id.as_str();
-        let filter = Filter::And(vec![
-            Filter::Not(Box::new(field("stream", ValueTest::equals(lifecycle::STREAM)))),
-            field("container", ValueTest::equals(&death.event.container)),
-            field("container_id", ValueTest::equals(id)),
-        ]);
-        let mut start_ns = start_ns.map_or(i64::MIN, |start| start - START_TOLD_LATE_NS);
-        start_ns = start_ns.max(death.at_ns.saturating_sub(LINES_BEFORE_NS));
-        let mut end_ns = death.at_ns.saturating_add(LINES_AFTER_NS);
-        if let Some(next) = next_start_ns {
-            end_ns = end_ns.min(next - START_TOLD_LATE_NS).max(death.at_ns + 1);
-        }
-        search(self.reader, filter, TimeRange { start_ns, end_ns }, MAX_LINES, self.context)
-    }
-
-    /// Others that ended badly, became unhealthy or wrote errors in the same seconds.
-    fn neighbours(&self, death: &Timed, others: &[Timed], cause: Cause) -> Result<Vec<Neighbour>, ExecError> {
-        let (from, to) = (death.at_ns - NEIGHBOURS_BEFORE_NS, death.at_ns + NEIGHBOURS_AFTER_NS);
-        let mut neighbours: Vec<Neighbour> = Vec::new();
-        let mut add = |service: &str, what: String, at_ns: i64| {
-            if neighbours.len() < MAX_NEIGHBOURS {
-                let after_ms = (at_ns - death.at_ns) / 1_000_000;
-                neighbours.push(Neighbour { service: service.to_owned(), what, after_ms });
-            }
-        };
-        for timed in others.iter().filter(|e| (from..=to).contains(&e.at_ns)) {
-            let event = &timed.event;
-            let is_bad = match event.action {
-                Action::Die => event.exit_code != Some(0),
-                Action::StartFailed => true,
-                Action::HealthStatus => event.health.as_deref() == Some("unhealthy"),
-                _ => false,
-            };
-            if is_bad {
-                add(&event.service, event.msg.clone(), timed.at_ns);
-            }
-        }
-        // An orderly end drags nobody along; then errors elsewhere are somebody else's story.
-        if matches!(cause, Cause::CleanExit | Cause::StartFailure) {
-            return Ok(neighbours);
-        }
-        for (service, (count, first_ns)) in
-            self.errors(death, TimeRange { start_ns: death.at_ns, end_ns: to })?
-        {
-            let plural = if count == 1 { "" } else { "s" };
-            add(&service, format!("{count} error line{plural}"), first_ns);
-        }
-        Ok(neighbours)
-    }
-
-    /// Number and first time of other services' error lines.
-    fn errors(
-        &self,
-        death: &Timed,
-        range: TimeRange,
-    ) -> Result<std::collections::BTreeMap<String, (usize, i64)>, ExecError> {
-        let errors = LevelSet::of([Level::Error, Level::Critical, Level::Fatal]);
-        let filter = Filter::And(vec![
-            Filter::Not(Box::new(field("stream", ValueTest::equals(lifecycle::STREAM)))),
-            Filter::Not(Box::new(field("service_name", ValueTest::equals(&death.event.service)))),
-            Filter::Level(LevelTest { wanted: errors, otherwise: None }),
-        ]);
-        let mut found = std::collections::BTreeMap::new();
-        for hit in search(self.reader, filter, range, MAX_LINES, self.context)? {
-            let service = hit.labels.get("service_name").unwrap_or_default().to_owned();
-            found.entry(service).or_insert((0, hit.timestamp_ns)).0 += 1;
-        }
-        Ok(found)
-    }
-}
-
-/// The last of the hits, their lines cut.
-fn last<'a>(hits: impl DoubleEndedIterator<Item = &'a Hit>, count: usize) -> Vec<Hit> {
-    let mut last: Vec<Hit> = hits.rev().take(count).cloned().collect();
-    for hit in &mut last {
-        hit.line.truncate(MAX_LINE_BYTES);
-    }
-    last.reverse();
-    last
 }

@@ -7,9 +7,11 @@
 
 mod case;
 mod daemon;
+mod desk;
 mod gather;
 mod judge;
 mod kill;
+mod lookup;
 mod pattern;
 mod signal;
 mod start_failure;

@@ -37,6 +37,8 @@ struct State {
     logged: watch::Sender<u64>,
     /// Added to the clock, in seconds.
     clock_offset: AtomicI64,
+    /// Said to every request.
+    refusal: Mutex<Option<String>>,
 }
 
 #[derive(Clone, Default)]
@@ -69,6 +71,7 @@ impl Engine {
             events: broadcast::channel(1024).0,
             logged: watch::channel(0).0,
             clock_offset: AtomicI64::new(0),
+            refusal: Mutex::default(),
         });
         let (shared, mut tasks) = (Arc::clone(&state), JoinSet::new());
         tasks.spawn(async move {
@@ -98,6 +101,11 @@ impl Engine {
         let messages = payload.chunks(chunk).map(|chunk| Message { stream, ts_ns, payload: chunk.to_vec() });
         self.state.lock().get_mut(name).unwrap().log.extend(messages);
         self.state.logged.send_modify(|count| *count += 1);
+    }
+
+    /// Refuses every request with these words, or no more.
+    pub(super) fn refuse(&self, words: Option<&str>) {
+        *self.state.refusal.lock().unwrap() = words.map(str::to_owned);
     }
 
     /// Sets the clock.
@@ -212,6 +220,13 @@ async fn serve(mut connection: UnixStream, state: Arc<State>) {
             Ok(byte) => head.push(byte),
             Err(_) => return,
         }
+    }
+    let refusal = state.refusal.lock().unwrap().clone();
+    if let Some(words) = refusal {
+        let body = format!(r#"{{"message":"{words}"}}"#);
+        let reply = format!("HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\r\n{body}");
+        drop(connection.write_all(reply.as_bytes()).await);
+        return;
     }
     let head = String::from_utf8(head).unwrap();
     let target = head.split(' ').nth(1).unwrap();

@@ -199,3 +199,26 @@ async fn a_storm_in_one_container_holds_up_none_of_five_hundred_others() {
     assert!(storm_lines.load(Ordering::Relaxed) > 10_000, "the storm is read meanwhile: {storm_lines:?}");
     assert_eq!(gaps(&reader), []);
 }
+
+#[tokio::test]
+async fn an_engine_that_refuses_our_version_is_quoted() {
+    let words = "client version 1.53 is too old. Minimum supported API version is 1.60";
+    let site = Site::open(Kind::Docker);
+    site.engine.run("web");
+    site.engine.log("web", 1, START_NS, "line");
+    site.engine.refuse(Some(words));
+    let registry = prometheus::Registry::new();
+    let writer = Writer::open(&site.dir.path().join("data"), &store::Config::default(), &registry).unwrap();
+    let host = DockerHost::Unix(site.engine.socket.clone());
+    let (config, ingest) = (CollectConfig::default(), IngestConfig::default());
+    let enricher = Arc::new(crate::Enricher::new(&ingest, crate::Redactor::off()));
+    let source = Source::new(&config, &ingest, enricher, writer.clone(), host, &registry).unwrap();
+    let (mut status, mut ready) = (source.status(), source.ready());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(source.run(CancellationToken::new()));
+    let quoted =
+        status.wait_for(|status| matches!(status, Status::Unreachable { reason } if reason.contains(words)));
+    tokio::time::timeout(PATIENCE, quoted).await.expect("its words are shown").unwrap();
+    site.engine.refuse(None);
+    tokio::time::timeout(PATIENCE, ready.wait_for(|ready| *ready)).await.expect("it is tried again").unwrap();
+}

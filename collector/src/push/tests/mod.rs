@@ -150,6 +150,11 @@ fn limits_of_entries_times_and_metadata_hold() {
     let error = push(config, r#"[["1","a"],["2","b"],["3","c"]]"#).unwrap_err();
     assert!(matches!(error, PushError::TooManyEntries(2)), "{error}");
 
+    let config = PushConfig { max_hours: 2, ..PushConfig::default() };
+    assert!(push(config.clone(), r#"[["1","a"],["3600000000000","b"],["2","c"]]"#).is_ok());
+    let error = push(config, r#"[["-1","a"],["1","b"],["3600000000000","c"]]"#).unwrap_err();
+    assert!(matches!(error, PushError::TooManyHours(2)), "{error}");
+
     let old = PushConfig { max_age: Some(Period(Duration::from_secs(60))), ..PushConfig::default() };
     assert!(push(old, r#"[["1","a"]]"#).unwrap_err().to_string().contains("max_age"));
     let far = PushConfig { max_future: Some(Period(Duration::from_secs(60))), ..PushConfig::default() };

@@ -1,0 +1,162 @@
+//! One request for a log, and what its reply brings.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use store::GapReason;
+
+use super::super::cursor::Cursor;
+use super::super::engine::Engine;
+use super::super::frames::{DecodeError, Decoder, Frame, Stream};
+use super::super::lane::Lane;
+use super::super::poll::{End, Pass, Query, Verdict};
+use super::super::shared::Permits;
+use super::super::timestamp;
+use super::{Log, ReadError, Start};
+
+/// Whether a reply reached back far enough.
+pub(super) enum Reach {
+    Enough,
+    TooShort,
+}
+
+impl Log {
+    pub(super) fn next_query(&self, engine: &Engine, now_ns: i64, expected: u64) -> Query {
+        let query = match self.start {
+            _ if !self.cursor.is_empty() => {
+                let open_ns = self.lanes.iter().filter_map(Lane::open_ns).min();
+                Query::next(&self.cursor, open_ns, now_ns, expected, !engine.podman)
+            }
+            Start::First | Start::Birth { .. } => Query::default(),
+            Start::Since(ns) => Query { since_ns: Some(ns), tail: None },
+            Start::Tail { lines, .. } => Query { since_ns: None, tail: Some(lines) },
+        };
+        if self.compresses { query.for_compressed() } else { query }
+    }
+
+    /// Whether the log begins for us behind `frame`. The daemon was asked to leave it out, and may not have.
+    fn begins_behind(&self, frame: &Frame) -> bool {
+        self.cursor.is_empty() && matches!(self.start, Start::Since(ns) if frame.timestamp_ns < ns)
+    }
+
+    pub(super) async fn attempt(
+        &mut self,
+        engine: &Engine,
+        query: Query,
+        permits: &mut Permits,
+        reason: GapReason,
+    ) -> Result<Reach, ReadError> {
+        let shared = Arc::clone(&self.shared);
+        let started = Instant::now();
+        let query = if self.clock_unsure { query.for_unsure_clock() } else { query };
+        let mut reply = shared.unless_stopped(engine.logs.read(&self.id, query)).await??;
+        let date_ns = reply.date_ns().unwrap_or_else(timestamp::now_ns);
+        if self.clock.was_set_back(Instant::now(), date_ns) && !self.clock_unsure {
+            self.clock_unsure = true;
+            let query = query.for_unsure_clock();
+            reply = shared.unless_stopped(engine.logs.read(&self.id, query)).await??;
+        }
+        let mut decoder = Decoder::new(self.tty);
+        let pass = match reason {
+            // Behind damage the end of the log is all that can be had.
+            GapReason::DaemonError => Pass::last_resort(&self.cursor, query),
+            _ => Pass::new(&self.cursor, query),
+        };
+        let mut taker = Taker { pass, reason };
+        let reach = loop {
+            let Some(chunk) = shared.unless_stopped(reply.chunk()).await?? else {
+                if let Some(frame) = decoder.finish()?
+                    && let Reach::TooShort = taker.take(self, &frame, Instant::now())
+                {
+                    break Reach::TooShort;
+                }
+                break self.end_of_reply(&taker);
+            };
+            decoder.push(&chunk);
+            let now = Instant::now();
+            if let Reach::TooShort = taker.take_all(self, &mut decoder, now)? {
+                break Reach::TooShort;
+            }
+            if self.sink.is_full() {
+                permits.reading_much(&shared, self.brought.messages).await;
+                self.commit(self.cursor.last_ns(), permits).await?;
+            }
+        };
+        shared.metrics.overlap(taker.pass.old());
+        shared.metrics.request("logs", started.elapsed());
+        Ok(reach)
+    }
+
+    /// Judges a reply that has ended.
+    fn end_of_reply(&mut self, taker: &Taker) -> Reach {
+        match taker.pass.end(&self.cursor) {
+            End::Complete => Reach::Enough,
+            End::Vanished => {
+                self.vanished = true;
+                Reach::Enough
+            }
+            End::TooShort => Reach::TooShort,
+            End::Lost => {
+                let now_ns = timestamp::now_ns();
+                let lost_ns = taker.pass.give_up_lost(&mut self.cursor).unwrap_or(now_ns);
+                self.gap(lost_ns, now_ns, GapReason::Rotated);
+                Reach::Enough
+            }
+            End::Replaced => {
+                let from_ns = self.cursor.gap_from_ns().unwrap_or(0);
+                self.gap(from_ns, timestamp::now_ns(), GapReason::Rotated);
+                self.end_lanes();
+                self.cursor = Cursor::default();
+                self.lanes.iter_mut().for_each(Lane::forget);
+                Reach::TooShort
+            }
+        }
+    }
+}
+
+/// Takes the messages of one reply into a log.
+struct Taker {
+    pass: Pass,
+    /// Why messages are missing where they are.
+    reason: GapReason,
+}
+
+impl Taker {
+    fn take_all(&mut self, log: &mut Log, decoder: &mut Decoder, now: Instant) -> Result<Reach, DecodeError> {
+        while let Some(frame) = decoder.next_frame()? {
+            if let Reach::TooShort = self.take(log, &frame, now) {
+                return Ok(Reach::TooShort);
+            }
+        }
+        Ok(Reach::Enough)
+    }
+
+    fn take(&mut self, log: &mut Log, frame: &Frame, now: Instant) -> Reach {
+        if log.begins_behind(frame) {
+            return Reach::Enough;
+        }
+        match self.pass.judge(&log.cursor, frame) {
+            Verdict::Old => return Reach::Enough,
+            Verdict::TooShort => return Reach::TooShort,
+            Verdict::New => {}
+            Verdict::NewAfterGap => {
+                let from_ns = log.cursor.gap_from_ns().unwrap_or(frame.timestamp_ns);
+                log.gap(from_ns, frame.timestamp_ns, self.reason);
+                log.end_lanes();
+            }
+        }
+        let (mark, set_back) = log.cursor.advance(frame);
+        if set_back {
+            log.shared.metrics.clock_step();
+        }
+        let lane = match frame.stream {
+            Stream::Stdout => &mut log.lanes[0],
+            Stream::Stderr => &mut log.lanes[1],
+        };
+        lane.push(frame, mark, now, &mut log.sink.records);
+        log.first_ns.get_or_insert(frame.timestamp_ns);
+        log.brought.messages += 1;
+        log.brought.bytes += frame.payload.len() as u64;
+        Reach::Enough
+    }
+}
