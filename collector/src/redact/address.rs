@@ -42,8 +42,10 @@ pub(super) fn find(line: &[u8], passwords: bool, emails: bool, found: &mut Vec<F
             }
         }
     }
-    for at in memmem::find_iter(line, b"%40") {
-        found.extend(email(line, at, at + 3));
+    for percent in memchr::memchr_iter(b'%', line) {
+        if line[percent..].starts_with(b"%40") {
+            found.extend(email(line, percent, percent + 3));
+        }
     }
 }
 
