@@ -1,6 +1,7 @@
 //! Fields found in lines without being asked for: what could be filtered by.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use store::Labels;
@@ -65,8 +66,10 @@ impl Finder {
     fn read_json(&mut self, line: &[u8], paths: &mut HashMap<String, Vec<String>>) -> bool {
         let Ok(serde_json::Value::Object(object)) = serde_json::from_slice(line) else { return false };
         let labels = &mut self.labels;
-        let result =
-            json::flatten(line, &mut self.name, &mut |name, value| labels.extract(name, &json::text(value)));
+        let result = json::flatten(line, &mut self.name, &|_| true, &mut |name, value| {
+            labels.extract(name, &json::text(value));
+            ControlFlow::Continue(())
+        });
         collect_paths(&object, &mut Vec::new(), &mut String::new(), paths);
         result.is_ok()
     }

@@ -167,14 +167,18 @@ impl LineLabels {
         }
     }
 
-    /// Sets a label that a parser found; the first parser that finds a name keeps it.
-    pub(crate) fn extract(&mut self, name: &str, value: &str) {
+    /// Sets a label that a parser found; the first parser that finds a name keeps it. True when it was set under
+    /// this very name.
+    pub(crate) fn extract(&mut self, name: &str, value: &str) -> bool {
+        let length = name.len();
         let (name, seen) = self.extracted_name(name);
         if seen {
-            return;
+            return false;
         }
+        let same_name = name.len() == length;
         let value = self.push(value);
         self.put(name, value, true);
+        same_name
     }
 
     /// As [`LineLabels::extract`], but replaces what an earlier parser found.

@@ -20,6 +20,14 @@ pub fn format_float(value: f64) -> String {
 /// # Errors
 /// Go's message when `text` is no number or out of range.
 pub fn parse_float(text: &str) -> Result<f64, String> {
+    let is_plain = |b: u8| b.is_ascii_digit() || b == b'.';
+    if text.starts_with(|c: char| c.is_ascii_digit())
+        && text.bytes().all(is_plain)
+        && let Ok(value) = text.parse::<f64>()
+        && value.is_finite()
+    {
+        return Ok(value); // nearly every number
+    }
     let syntax = || format!("strconv.ParseFloat: parsing {}: invalid syntax", quote(text));
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let lower = unsigned.to_ascii_lowercase();

@@ -114,7 +114,11 @@ pub(super) struct Cells {
 
 impl Cells {
     pub(super) fn add(&mut self, kind: Kind, pane: u32, ts_ns: i64, value: f64) {
-        self.join(kind, pane, Cell::of(kind, ts_ns, value));
+        match self.cells.get_mut(self.last) {
+            Some((known, Cell::Samples(samples))) if *known == pane => samples.push((ts_ns, value)),
+            Some((known, Cell::Sum(sum))) if *known == pane => *sum += value,
+            _ => self.join(kind, pane, Cell::of(kind, ts_ns, value)),
+        }
     }
 
     fn join(&mut self, kind: Kind, pane: u32, cell: Cell) {
@@ -217,15 +221,19 @@ impl Window<'_> {
         if values.is_empty() || quantile.is_nan() {
             return f64::NAN;
         }
-        // not-a-number first, as Loki sorts
-        values.sort_by(|a, b| a.partial_cmp(b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan())));
         #[expect(clippy::cast_precision_loss, reason = "fewer samples than 2^53")]
         let rank = quantile * (values.len() - 1) as f64;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 <= rank < len")]
         let lower = rank.floor() as usize;
-        let upper = (lower + 1).min(values.len() - 1);
         let weight = rank - rank.floor();
-        if weight == 0.0 { values[lower] } else { values[lower] * (1.0 - weight) + values[upper] * weight }
+        // not-a-number first, as Loki sorts
+        let order = |a: &f64, b: &f64| a.partial_cmp(b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan()));
+        let (_, at_lower, above) = values.select_nth_unstable_by(lower, order);
+        if weight == 0.0 {
+            return *at_lower;
+        }
+        let upper = above.iter().copied().min_by(order).unwrap_or(*at_lower);
+        *at_lower * (1.0 - weight) + upper * weight
     }
 
     /// Increase per second of a counter, resets taken into account, extrapolated to the ends of the window

@@ -16,7 +16,7 @@ use crate::exec::ExecError;
 use crate::exec::fold::{FoldError, fold, lies_within, rows_in};
 use crate::logql::ast::*;
 use crate::logql::label_set::LabelSet;
-use crate::logql::line_labels::{Category, ERROR};
+use crate::logql::line_labels::{Category, ERROR, LineLabels};
 use crate::logql::pipeline::{DETECTED_LEVEL, LabelTest, Pipeline, References, Scratch, of_log};
 use crate::logql::select::{StreamSelection, rows_that_may};
 use crate::logql::units;
@@ -87,6 +87,30 @@ impl<'a> Plan<'a> {
         matches!(self.range.op, RangeOp::BytesOverTime | RangeOp::BytesRate)
     }
 
+    /// Whether the level of a record may make a difference.
+    fn reads_levels(&self) -> bool {
+        self.named_labels().is_none_or(|names| names.iter().any(|name| name == DETECTED_LEVEL))
+    }
+
+    /// Whether the pairs of the block's records may make a difference.
+    fn reads_pairs(&self, block: &Block) -> Result<bool, FoldError> {
+        let Some(names) = self.named_labels() else { return Ok(true) };
+        for name in names {
+            if !block.pairs_named(name)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The labels that are looked at, unless it is all of them.
+    fn named_labels(&self) -> Option<&[String]> {
+        match self.key {
+            KeyLabels::By(_) => self.references.listed(),
+            KeyLabels::Without(_) => None,
+        }
+    }
+
     /// Whether all lines of a stream belong to one series.
     fn is_by_stream(&self, labels: &Labels) -> bool {
         !self.uses_labels
@@ -136,6 +160,9 @@ fn references_of_key(references: &mut References, key: &KeyLabels, unwrapped: Op
 struct Sums {
     index: HashMap<Box<str>, usize>,
     series: Vec<(LabelSet, Cells)>,
+    /// Key of the line at hand, and key and place of the one before: lines of one series often follow each other.
+    key: String,
+    last: Option<(String, usize)>,
     kept_samples: usize,
     /// The first line with an error: the query fails.
     failed: Option<String>,
@@ -233,18 +260,16 @@ impl Sampler<'_> {
         if rows.is_empty() {
             return Ok(());
         }
-        let columns = if by_stream { None } else { Some((block.levels()?, block.pairs()?)) };
+        let levels = if self.plan.reads_levels() && !by_stream { Some(block.levels()?) } else { None };
+        let pairs = if self.plan.reads_pairs(block)? && !by_stream { Some(block.pairs()?) } else { None };
         let lines = if reads_lines { Some(block.lines_of(rows.len())?) } else { None };
         let mut scratch = Scratch::default();
         let mut known_place = None;
+        let (mut pane, mut until_ns) = (0, i64::MIN);
         for row in rows {
-            match columns {
-                Some((levels, pairs)) => {
-                    let derived = |name: &str| self.plan.references.names(name);
-                    scratch.begin(block.labels(), levels[row], pairs.get(row), derived);
-                }
-                None => scratch.begin(block.labels(), Level::Unset, std::iter::empty(), |_| false),
-            }
+            let level = levels.map_or(Level::Unset, |levels| levels[row]);
+            let pairs = pairs.into_iter().flat_map(|pairs| pairs.get(row));
+            scratch.begin(block.labels(), level, pairs, |name| self.plan.references.names(name));
             let line = lines.map(|lines| lines.get(row)).transpose()?.unwrap_or_default();
             let line = line.as_ref();
             let ts_ns = timestamps[row];
@@ -279,7 +304,10 @@ impl Sampler<'_> {
                     .into());
                 }
             }
-            sums.series[place].1.add(self.plan.kind, self.windows.pane(ts_ns), ts_ns, value);
+            if ts_ns > until_ns {
+                (pane, until_ns) = self.windows.pane_until(ts_ns);
+            }
+            sums.series[place].1.add(self.plan.kind, pane, ts_ns, value);
         }
         Ok(())
     }
@@ -310,31 +338,24 @@ impl Sampler<'_> {
     /// Place of the series to which the line belongs.
     fn place(&self, sums: &mut Sums, scratch: &Scratch) -> Result<usize, ExecError> {
         let labels = &scratch.labels;
-        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        sums.key.clear();
         match &self.plan.key {
-            KeyLabels::By(names) => {
-                pairs.extend(names.iter().filter_map(|name| Some((name.as_str(), labels.get(name)?))));
-            }
+            KeyLabels::By(names) => names.iter().for_each(|name| add_to_key(&mut sums.key, labels.get(name))),
             KeyLabels::Without(names) => {
-                labels.for_each(|category, name, value| {
-                    let hidden = category == Category::Derived && !self.plan.references.names(name);
-                    if !hidden && !names.iter().any(|known| known == name) {
-                        pairs.push((name, value));
-                    }
-                });
-                pairs.sort_unstable();
+                for (name, value) in self.labels_without(names, labels) {
+                    add_to_key(&mut sums.key, Some(name));
+                    add_to_key(&mut sums.key, Some(value));
+                }
             }
         }
-        // 0xff-like separators cannot be used in text; lengths make the key unambiguous.
-        let mut key = String::with_capacity(pairs.iter().map(|(n, v)| n.len() + v.len() + 8).sum());
-        for (name, value) in &pairs {
-            key.push_str(name);
-            key.push('\0');
-            key.push_str(&value.len().to_string());
-            key.push('\0');
-            key.push_str(value);
+        match &mut sums.last {
+            Some((key, place)) if *key == sums.key => return Ok(*place),
+            Some((key, _)) => std::mem::swap(key, &mut sums.key),
+            last @ None => *last = Some((std::mem::take(&mut sums.key), 0)),
         }
+        let Some((key, last_place)) = &mut sums.last else { return Ok(0) };
         if let Some(place) = sums.index.get(key.as_str()) {
+            *last_place = *place;
             return Ok(*place);
         }
         let place = sums.series.len();
@@ -344,9 +365,32 @@ impl Sampler<'_> {
                 hint: "group by fewer labels, or drop labels that differ from line to line",
             });
         }
-        sums.index.insert(key.into_boxed_str(), place);
-        sums.series.push((LabelSet::new(pairs), Cells::default()));
+        *last_place = place;
+        sums.index.insert(key.as_str().into(), place);
+        sums.series.push((self.series_labels(labels), Cells::default()));
         Ok(place)
+    }
+
+    /// The labels that tell series apart when all but `names` do, by name.
+    fn labels_without<'l>(&self, names: &[String], labels: &'l LineLabels) -> Vec<(&'l str, &'l str)> {
+        let mut pairs = Vec::new();
+        labels.for_each(|category, name, value| {
+            let hidden = category == Category::Derived && !self.plan.references.names(name);
+            if !hidden && !names.iter().any(|known| known == name) {
+                pairs.push((name, value));
+            }
+        });
+        pairs.sort_unstable();
+        pairs
+    }
+
+    fn series_labels(&self, labels: &LineLabels) -> LabelSet {
+        match &self.plan.key {
+            KeyLabels::By(names) => {
+                LabelSet::new(names.iter().filter_map(|name| Some((name.as_str(), labels.get(name)?))))
+            }
+            KeyLabels::Without(names) => LabelSet::new(self.labels_without(names, labels)),
+        }
     }
 
     fn merge(&self, sums: &mut Sums, more: Sums) {
@@ -394,6 +438,18 @@ impl Sampler<'_> {
         }
         Ok(matrix)
     }
+}
+
+/// Appends a text, or that there is none, so that no two lists of texts give the same key: first its length, six bits a
+/// character.
+fn add_to_key(key: &mut String, text: Option<&str>) {
+    let mut length = text.map_or(0, |text| text.len() + 1);
+    while length >= 64 {
+        key.push(char::from(64 | (length & 63) as u8));
+        length >>= 6;
+    }
+    key.push(char::from(length as u8));
+    key.push_str(text.unwrap_or_default());
 }
 
 /// One series, with the labels the selector states, wherever there is nothing.

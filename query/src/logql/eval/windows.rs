@@ -88,6 +88,17 @@ impl Windows {
         u32::try_from(lower + upper - 1).unwrap_or(0)
     }
 
+    /// [`Windows::pane`], and the last time that lies in the same pane: divisions are dear, and lines come in order.
+    pub(super) fn pane_until(&self, ts_ns: i64) -> (u32, i64) {
+        let at = i128::from(ts_ns);
+        let next = |first: i128| {
+            let passed = self.points_before(first, at);
+            if passed < self.count { first + passed * self.step_ns } else { i128::MAX }
+        };
+        let until = next(self.lower_ns).min(next(self.lower_ns + self.range_ns));
+        (self.pane(ts_ns), i64::try_from(until).unwrap_or(i64::MAX))
+    }
+
     /// First and last pane of window `k`.
     pub(super) fn panes_of(&self, k: u32) -> (u32, u32) {
         let lower = self.lower_ns + i128::from(k) * self.step_ns;

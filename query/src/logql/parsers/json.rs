@@ -4,6 +4,7 @@
 //! only when asked for. What follows the outermost object is not looked at.
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 
 use super::label_text;
 
@@ -16,6 +17,10 @@ const NOT_A_STRING: &str = "Value is string, but can't find closing '\"' symbol"
 const UNKNOWN_TYPE: &str = "Unknown value type";
 const NO_VALUE: &str = "Value looks like Number/Boolean/None, but can't find its end: ',' or '}' symbol";
 const TOO_DEEP: &str = "Value is nested too deeply";
+
+/// Keys and most values end within so many bytes, which are looked at one by one: a vectorised search costs more to
+/// begin.
+const SHORT: usize = 16;
 
 /// A value as it stands in the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +108,16 @@ impl<'a> Scanner<'a> {
     fn string(&mut self) -> Result<&'a [u8], &'static str> {
         self.at += 1;
         let start = self.at;
-        let mut from = start;
+        let head = self.bytes.get(start..).unwrap_or_default();
+        let head = head.get(..SHORT).unwrap_or(head);
+        let mut from = match head.iter().position(|b| matches!(b, b'"' | b'\\')) {
+            Some(length) if head[length] == b'"' => {
+                self.at = start + length + 1;
+                return Ok(head.get(..length).unwrap_or_default());
+            }
+            Some(length) => start + length,
+            None => start + head.len(),
+        };
         loop {
             let rest = self.bytes.get(from..).unwrap_or_default();
             let Some(offset) = memchr::memchr2(b'"', b'\\', rest) else { return Err(NOT_A_STRING) };
@@ -164,54 +178,80 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Calls `found` for every leaf of the object `line`, with its label name: the keys on the way, sanitised
-/// and joined by `_`. Arrays and nulls are no leaves.
+/// Calls `found` for every leaf of the object `line` whose name is wanted, until it breaks. Its label name is the
+/// keys on the way, sanitised and joined by `_`. Arrays and nulls are no leaves.
 pub(crate) fn flatten<'a>(
     line: &'a [u8],
     name: &mut String,
-    found: &mut impl FnMut(&str, Value<'a>),
+    wants: &impl Fn(&[u8]) -> bool,
+    found: &mut impl FnMut(&str, Value<'a>) -> ControlFlow<()>,
 ) -> Result<(), &'static str> {
     name.clear();
     let mut scanner = Scanner::new(line);
-    flatten_object(&mut scanner, name, 0, found)
+    Walk { scanner: &mut scanner, name, wants, found }.object(0).map(drop)
 }
 
-fn flatten_object<'a>(
-    scanner: &mut Scanner<'a>,
-    name: &mut String,
-    depth: usize,
-    found: &mut impl FnMut(&str, Value<'a>),
-) -> Result<(), &'static str> {
-    if depth == MAX_DEPTH {
-        return Err(TOO_DEEP);
+/// A walk through nested objects.
+struct Walk<'w, 'a, W, F> {
+    scanner: &'w mut Scanner<'a>,
+    name: &'w mut String,
+    wants: &'w W,
+    found: &'w mut F,
+}
+
+impl<'a, W: Fn(&[u8]) -> bool, F: FnMut(&str, Value<'a>) -> ControlFlow<()>> Walk<'_, 'a, W, F> {
+    fn object(&mut self, depth: usize) -> Result<ControlFlow<()>, &'static str> {
+        if depth == MAX_DEPTH {
+            return Err(TOO_DEEP);
+        }
+        if !self.scanner.enter(b'{') {
+            return Err(NOT_AN_OBJECT);
+        }
+        let prefix = self.name.len();
+        let mut first = true;
+        while let Some(key) = self.scanner.key(first)? {
+            first = false;
+            let is_object = self.scanner.skip_blanks() == Some(b'{');
+            if depth == 0 && !is_object && is_plain(key) && !(self.wants)(key) {
+                // Most keys of most lines: nothing is copied.
+                self.scanner.value()?;
+                continue;
+            }
+            self.append(key, prefix);
+            let flow = if is_object { self.object(depth + 1)? } else { self.leaf(depth)? };
+            if flow.is_break() {
+                return Ok(flow);
+            }
+            self.name.truncate(prefix);
+        }
+        Ok(ControlFlow::Continue(()))
     }
-    if !scanner.enter(b'{') {
-        return Err(NOT_AN_OBJECT);
-    }
-    let prefix = name.len();
-    let mut first = true;
-    while let Some(key) = scanner.key(first)? {
-        first = false;
+
+    fn append(&mut self, key: &[u8], prefix: usize) {
         let key = unescape(key);
         if !key.trim().is_empty() {
             if prefix > 0 {
-                name.push('_');
+                self.name.push('_');
             }
-            super::append_sanitized(name, &key);
+            super::append_sanitized(self.name, &key);
         }
-        if scanner.skip_blanks() == Some(b'{') {
-            flatten_object(scanner, name, depth + 1, found)?;
-        } else {
-            let value = scanner.value()?;
-            let leaf = matches!(value, Value::String(_) | Value::Number(_) | Value::Bool(_));
-            // A blank key at the top has no name; below, the path gives one, be it empty.
-            if leaf && (depth > 0 || !name.is_empty()) {
-                found(name, value);
-            }
-        }
-        name.truncate(prefix);
     }
-    Ok(())
+
+    fn leaf(&mut self, depth: usize) -> Result<ControlFlow<()>, &'static str> {
+        let value = self.scanner.value()?;
+        let leaf = matches!(value, Value::String(_) | Value::Number(_) | Value::Bool(_));
+        // A blank key at the top has no name; below, the path gives one, be it empty.
+        if leaf && (depth > 0 || !self.name.is_empty()) && (self.wants)(self.name.as_bytes()) {
+            return Ok((self.found)(self.name, value));
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// Whether a key is a label's name as it stands.
+fn is_plain(key: &[u8]) -> bool {
+    key.first().is_some_and(|b| !b.is_ascii_digit())
+        && key.iter().all(|b| *b == b'_' || b.is_ascii_alphanumeric())
 }
 
 /// The text of a leaf for a label.
@@ -288,8 +328,9 @@ mod tests {
 
     fn labels(line: &str) -> (Vec<(String, String)>, Result<(), &'static str>) {
         let mut found = Vec::new();
-        let result = flatten(line.as_bytes(), &mut String::new(), &mut |name, value| {
+        let result = flatten(line.as_bytes(), &mut String::new(), &|_| true, &mut |name, value| {
             found.push((name.to_owned(), text(value).into_owned()));
+            ControlFlow::Continue(())
         });
         (found, result)
     }
@@ -320,6 +361,29 @@ mod tests {
             let (found, result) = labels(line);
             assert_eq!((found.len(), result), (count, Err(error)), "{line}");
         }
+    }
+
+    #[test]
+    fn what_is_not_wanted_is_stepped_over_and_the_rest_left_when_told_to() {
+        let find = |line: &'static str, wanted: &'static [&'static str], most: usize| {
+            let mut found = Vec::new();
+            let wants = |name: &[u8]| wanted.iter().any(|wanted| wanted.as_bytes() == name);
+            let result = flatten(line.as_bytes(), &mut String::new(), &wants, &mut |name, value| {
+                found.push(format!("{name}={}", text(value)));
+                if found.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            (found.join(" "), result)
+        };
+        let line = r#"{"a":1,"b":{"a":2,"c-d":"x","e":{"f":3}},"g h":4,"1":5,"a long key that is not wanted":"\"","z":6}"#;
+        assert_eq!(
+            find(line, &["b_c_d", "g_h", "_1", "z"], 9),
+            ("b_c_d=x g_h=4 _1=5 z=6".to_owned(), Ok(()))
+        );
+        assert_eq!(find(line, &["b_e_f", "a"], 9), ("a=1 b_e_f=3".to_owned(), Ok(())));
+        assert_eq!(find(line, &["c_d", "f", "none"], 9), (String::new(), Ok(())));
+        assert_eq!(find(r#"{"a":1,"b":2,oops"#, &["a", "b"], 2), ("a=1 b=2".to_owned(), Ok(())));
+        assert_eq!(find(r#"{"a":1,"b":2,oops"#, &["a", "b"], 3), ("a=1 b=2".to_owned(), Err(NOT_AN_OBJECT)));
+        assert_eq!(find(r#"{"x":oops,"a":1}"#, &["a"], 1), (String::new(), Err(UNKNOWN_TYPE)));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `json`, `logfmt`, `regexp`, `pattern`, `unpack`.
 
+use std::ops::ControlFlow;
+
 use crate::logql::ast::{Extraction, Stage};
 use crate::logql::line_labels::LineLabels;
 use crate::logql::parsers::json::{self, Scanner, Value};
@@ -63,7 +65,14 @@ impl Extractor {
     }
 
     fn wants(&self, name: &str) -> bool {
-        self.wanted.as_ref().is_none_or(|wanted| wanted.includes(name))
+        self.wanted.as_ref().is_none_or(|wanted| wanted.includes(name.as_bytes()))
+    }
+
+    /// Labels after which the rest of a line need not be read, as Loki has it: what is malformed there stays
+    /// unnoticed. `usize::MAX` where all of it must.
+    fn enough(&self) -> usize {
+        let listed = self.wanted.as_ref().and_then(References::listed);
+        listed.filter(|names| !names.is_empty()).map_or(usize::MAX, <[String]>::len)
     }
 
     /// Adds labels; gives the new line when the parser replaces it. `buffer` is scratch.
@@ -93,10 +102,12 @@ impl Extractor {
     }
 
     fn json(&self, line: &[u8], labels: &mut LineLabels, buffer: &mut String) {
-        let result = json::flatten(line, buffer, &mut |name, value| {
-            if self.wants(name) {
-                labels.extract(name, &json::text(value));
-            }
+        let enough = self.enough();
+        let mut extracted = 0;
+        let wants = |name: &[u8]| self.wanted.as_ref().is_none_or(|wanted| wanted.includes(name));
+        let result = json::flatten(line, buffer, &wants, &mut |name, value| {
+            extracted += usize::from(labels.extract(name, &json::text(value)));
+            if extracted < enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         if let Err(error) = result {
             labels.set_error(JSON_ERROR, error);

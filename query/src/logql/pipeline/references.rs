@@ -3,8 +3,6 @@
 //! Metric queries see pairs that Binnacle derived only when they name them, and parsers need to set only
 //! what is named when the result is grouped.
 
-use std::collections::BTreeSet;
-
 use crate::logql::ast::*;
 use crate::logql::template::Template;
 
@@ -13,28 +11,35 @@ const EXTRACTED: &str = "_extracted";
 /// Names of labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct References {
-    names: BTreeSet<String>,
+    /// Each once. A query names few, and they are looked for per key of a line: a list is searched fastest.
+    names: Vec<String>,
     /// Some stage looks at labels whatever their names.
     all: bool,
 }
 
 impl References {
     /// Whether this label is named.
-    pub(crate) fn includes(&self, name: &str) -> bool {
-        self.all || self.names.contains(name)
+    pub(crate) fn includes(&self, name: &[u8]) -> bool {
+        self.all || self.names.iter().any(|known| known.as_bytes() == name)
     }
 
     /// Whether this label is named, rather than swept along.
     pub(crate) fn names(&self, name: &str) -> bool {
-        self.names.contains(name)
+        self.names.iter().any(|known| known == name)
+    }
+
+    /// The names, where nothing else is looked at.
+    pub(crate) fn listed(&self) -> Option<&[String]> {
+        (!self.all).then_some(self.names.as_slice())
     }
 
     /// Adds a label; of `x_extracted` also `x`, which becomes it.
     pub(crate) fn add(&mut self, name: &str) {
-        if let Some(base) = name.strip_suffix(EXTRACTED) {
-            self.names.insert(base.to_owned());
+        for name in name.strip_suffix(EXTRACTED).into_iter().chain([name]) {
+            if !self.names(name) {
+                self.names.push(name.to_owned());
+            }
         }
-        self.names.insert(name.to_owned());
     }
 
     fn add_template(&mut self, text: &str) {
