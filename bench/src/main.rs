@@ -1,13 +1,18 @@
 //! Measures the store on made-up service logs, beside zstd and ripgrep over the same bytes in the same run.
 //!
-//! `bench [LINES] [ROUNDS]` prints one table, `bench traces [SECONDS]` what making traces costs. Each round runs in processes of its own, so that CPU time and
-//! memory are those of the thing measured. What the targets are, and past results: docs/benchmarks.md.
+//! `bench [LINES] [ROUNDS]` prints one table, `bench traces [SECONDS]` what making traces costs. Each round runs in
+//! processes of its own, so that CPU time and memory are those of the thing measured. `bench logql BINARY [LINES]` asks a
+//! built `binnacle` in LogQL, beside ripgrep and jq; `bench delay BINARY [LINES]` measures how long pushed lines wait while
+//! it answers heavy queries. What the targets are, and past results: docs/benchmarks.md.
 
 #![expect(clippy::print_stdout, reason = "the table is the program's purpose")]
 
+mod delay;
 mod ingest;
+mod logql;
 mod process;
 mod query;
+mod server;
 mod services;
 mod traces;
 
@@ -24,6 +29,8 @@ use store::{Prune, Text};
 
 const SEED: u64 = 20_261_121;
 const MB: f64 = 1e6;
+/// Lines, unless told otherwise.
+const LINES: usize = 1_500_000;
 /// Trace ids looked for in each round.
 const NEEDLES: usize = 200;
 /// Texts counted over everything: with many hits, with none, digits, hex digits, quotes, a space.
@@ -41,10 +48,25 @@ fn main() -> Result<()> {
         ["traces"] => run_traces(60),
         ["traces", seconds] => run_traces(seconds.parse()?),
         ["traces", way, seconds, dir] => traces_child(way, seconds.parse()?, Path::new(dir)),
-        [] => run(1_500_000, 5),
+        ["logql", binary, lines @ ..] => {
+            with_file(lines, |file, data| logql::run(Path::new(binary), file, data))
+        }
+        ["delay", binary, lines @ ..] => {
+            with_file(lines, |file, data| delay::run(Path::new(binary), file, data))
+        }
+        [] => run(LINES, 5),
         [lines] => run(lines.parse()?, 5),
         [lines, rounds, ..] => run(lines.parse()?, rounds.parse()?),
     }
+}
+
+/// Makes the file, and a place for the data folder.
+fn with_file(lines: &[&str], work: impl Fn(&Path, &Path) -> Result<()>) -> Result<()> {
+    let lines = lines.first().map_or(Ok(LINES), |lines| lines.parse())?;
+    let scratch = tempfile::tempdir()?;
+    let file = scratch.path().join("lines.json");
+    generate(&file, lines)?;
+    work(&file, &scratch.path().join("data"))
 }
 
 fn run(lines: usize, rounds: usize) -> Result<()> {

@@ -10,10 +10,15 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// CPU seconds of this process with all its threads, and of its children that have ended.
 pub(crate) fn cpu_seconds() -> Result<(f64, f64)> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    let after_name = stat.rsplit_once(')').context("no name in /proc/self/stat")?.1;
+    cpu_seconds_of("self")
+}
+
+/// The same of another process, by its id.
+pub(crate) fn cpu_seconds_of(process: &str) -> Result<(f64, f64)> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let after_name = stat.rsplit_once(')').context("no name in /proc/PID/stat")?.1;
     let fields: Vec<&str> = after_name.split_whitespace().collect();
-    let ticks = |i: usize| -> Result<f64> { Ok(fields.get(i).context("short /proc/self/stat")?.parse()?) };
+    let ticks = |i: usize| -> Result<f64> { Ok(fields.get(i).context("short /proc/PID/stat")?.parse()?) };
     Ok(((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND, (ticks(13)? + ticks(14)?) / TICKS_PER_SECOND))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! This crate alone knows axum (bar the collector's own small admin port). It does not know Docker.
 
+mod chars;
 pub mod client;
 pub mod config;
 pub mod exec;

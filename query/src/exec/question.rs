@@ -12,7 +12,7 @@ use super::{Context, ExecError};
 use crate::filter::Filter;
 use crate::hit::Hit;
 use crate::logql::ast::LogExpr;
-use crate::logql::logs::{CompiledLog, LogHits};
+use crate::logql::logs::{CompiledLog, Passing};
 use crate::plan::StreamFilters;
 
 /// What a search asks for, in either language.
@@ -72,7 +72,7 @@ impl Reads {
     ) -> Result<Page<Hit>, ExecError> {
         match self {
             Self::Filter(filters) => page(blocks, &Hits { filters }, request, context),
-            Self::LogQl(log) => page(blocks, &LogHits(log), request, context),
+            Self::LogQl(log) => page(blocks, &Passing::<Hit>::new(log), request, context),
         }
     }
 
@@ -89,7 +89,7 @@ impl Reads {
                 Some(filter) => matching_rows(block, filter, rows, order, visit),
                 None => Ok(()),
             },
-            Self::LogQl(log) => LogHits(log).select(block, rows, order, &mut |row, _| visit(row)),
+            Self::LogQl(log) => Passing::<Hit>::new(log).select(block, rows, order, &mut |row, _| visit(row)),
         }
     }
 

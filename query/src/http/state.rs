@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::metrics::Metrics;
 use crate::Config;
 use crate::exec::gate::Gate;
-use crate::exec::{Context, ExecError};
+use crate::exec::{Context, ExecError, yielding};
 
 type WriteMetrics = dyn Fn(&str) -> (&'static str, String) + Send + Sync;
 
@@ -181,14 +181,16 @@ impl AppState {
     ) -> Result<T, ExecError> {
         let permit = self.shared.gate.enter().await?;
         let state = self.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+        // Who waits for the end of the process waits for the thread, too.
+        let tracked = self.shared.tasks.token();
+        yielding(move || {
+            let _held = (permit, tracked);
             context.next_page();
             let before = context.decoded_bytes();
             let result = work(state.reader(), &context);
             state.metrics().query_done(&result, context.page_seconds(), context.decoded_bytes() - before);
             result
-        });
-        done.await.unwrap_or_else(|e| Err(ExecError::Panicked(e.to_string())))
+        })
+        .await
     }
 }

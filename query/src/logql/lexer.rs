@@ -6,6 +6,7 @@
 
 use super::ParseError;
 use super::units;
+use crate::chars::Chars;
 
 /// A place in the query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,15 +97,13 @@ fn function(word: &str) -> Option<&'static str> {
 }
 
 struct Lexer<'a> {
-    text: &'a str,
-    /// Byte offset of the next character.
-    at: usize,
+    chars: Chars<'a>,
     position: Position,
 }
 
 /// All tokens of `text`; the last one is [`Token::End`].
 pub(super) fn tokenize(text: &str) -> Result<Vec<(Token, Position)>, ParseError> {
-    let mut lexer = Lexer { text, at: 0, position: Position { line: 1, column: 1 } };
+    let mut lexer = Lexer { chars: Chars::new(text), position: Position { line: 1, column: 1 } };
     let mut tokens = Vec::new();
     loop {
         lexer.skip_blanks();
@@ -119,17 +118,8 @@ pub(super) fn tokenize(text: &str) -> Result<Vec<(Token, Position)>, ParseError>
 }
 
 impl<'a> Lexer<'a> {
-    fn rest(&self) -> &'a str {
-        self.text.get(self.at..).unwrap_or_default()
-    }
-
-    fn peek(&self) -> Option<char> {
-        self.rest().chars().next()
-    }
-
     fn bump(&mut self) -> Option<char> {
-        let c = self.peek()?;
-        self.at += c.len_utf8();
+        let c = self.chars.bump()?;
         if c == '\n' {
             self.position.line += 1;
             self.position.column = 1;
@@ -140,17 +130,17 @@ impl<'a> Lexer<'a> {
     }
 
     fn take_while(&mut self, accept: impl Fn(char) -> bool) -> &'a str {
-        let start = self.at;
-        while self.peek().is_some_and(&accept) {
+        let start = self.chars.at;
+        while self.chars.peek().is_some_and(&accept) {
             self.bump();
         }
-        self.text.get(start..self.at).unwrap_or_default()
+        self.chars.since(start)
     }
 
     fn skip_blanks(&mut self) {
         loop {
             self.take_while(char::is_whitespace);
-            if self.peek() != Some('#') {
+            if self.chars.peek() != Some('#') {
                 return;
             }
             self.take_while(|c| c != '\n');
@@ -158,7 +148,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn next_token(&mut self) -> Result<Token, String> {
-        let Some(c) = self.peek() else { return Ok(Token::End) };
+        let Some(c) = self.chars.peek() else { return Ok(Token::End) };
         match c {
             '"' => return self.quoted(),
             '`' => return self.raw(),
@@ -170,10 +160,12 @@ impl<'a> Lexer<'a> {
             }
             c if c == '_' || c.is_alphabetic() => return Ok(self.word()),
             c if c.is_ascii_digit() => return Ok(self.number()),
-            '.' if self.rest().chars().nth(1).is_some_and(|c| c.is_ascii_digit()) => return Ok(self.number()),
+            '.' if self.chars.rest().chars().nth(1).is_some_and(|c| c.is_ascii_digit()) => {
+                return Ok(self.number());
+            }
             _ => {}
         }
-        let Some(symbol) = SYMBOLS.iter().find(|s| self.rest().starts_with(**s)) else {
+        let Some(symbol) = SYMBOLS.iter().find(|s| self.chars.rest().starts_with(**s)) else {
             return Err(format!("syntax error: unexpected character `{c}`"));
         };
         for _ in 0..symbol.len() {
@@ -196,7 +188,7 @@ impl<'a> Lexer<'a> {
 
     /// Whether `(`, `by (` or `without (` comes next.
     fn call_follows(&self) -> bool {
-        let rest = self.rest().trim_start();
+        let rest = self.chars.rest().trim_start();
         if rest.starts_with('(') {
             return true;
         }
@@ -207,25 +199,25 @@ impl<'a> Lexer<'a> {
     }
 
     fn number(&mut self) -> Token {
-        let start = self.at;
-        if self.rest().starts_with("0x") || self.rest().starts_with("0X") {
+        let start = self.chars.at;
+        if self.chars.rest().starts_with("0x") || self.chars.rest().starts_with("0X") {
             self.bump();
             self.bump();
             self.take_while(|c| c.is_ascii_hexdigit() || c == '_');
         } else {
             self.take_while(|c| c.is_ascii_digit() || c == '_');
-            if self.peek() == Some('.') {
+            if self.chars.peek() == Some('.') {
                 self.bump();
                 self.take_while(|c| c.is_ascii_digit() || c == '_');
             }
             self.exponent();
         }
-        let number = self.text.get(start..self.at).unwrap_or_default();
+        let number = self.chars.since(start);
         self.with_unit(number).unwrap_or_else(|| Token::Number(number.to_owned()))
     }
 
     fn exponent(&mut self) {
-        let mut chars = self.rest().chars();
+        let mut chars = self.chars.rest().chars();
         if !matches!(chars.next(), Some('e' | 'E')) {
             return;
         }
@@ -250,7 +242,7 @@ impl<'a> Lexer<'a> {
             let tail = rest.get(..end).unwrap_or_default();
             (!tail.is_empty()).then(|| (format!("{number}{tail}"), tail.chars().count()))
         };
-        let rest = self.rest();
+        let rest = self.chars.rest();
         let is_duration =
             |c: char| matches!(c, 'n' | 'u' | '\u{b5}' | '\u{3bc}' | 'm' | 's' | 'h' | 'd' | 'w' | 'y');
         let duration = attempt(is_duration, rest)
@@ -267,13 +259,13 @@ impl<'a> Lexer<'a> {
     }
 
     fn flag_or_negative_duration(&mut self) -> Option<Token> {
-        if let Some(flag) = FLAGS.iter().find(|flag| self.rest().starts_with(**flag)) {
+        if let Some(flag) = FLAGS.iter().find(|flag| self.chars.rest().starts_with(**flag)) {
             for _ in 0..flag.len() {
                 self.bump();
             }
             return Some(Token::Flag(flag));
         }
-        let (at, position) = (self.at, self.position);
+        let (at, position) = (self.chars.at, self.position);
         self.bump();
         let digits = self.take_while(|c| c.is_ascii_digit() || c == '.');
         if !digits.is_empty()
@@ -281,7 +273,7 @@ impl<'a> Lexer<'a> {
         {
             return Some(Token::Duration(ns.checked_neg()?));
         }
-        (self.at, self.position) = (at, position);
+        (self.chars.at, self.position) = (at, position);
         None
     }
 
@@ -306,7 +298,7 @@ impl<'a> Lexer<'a> {
 
     fn quoted(&mut self) -> Result<Token, String> {
         self.bump();
-        let start = self.at;
+        let start = self.chars.at;
         loop {
             match self.bump() {
                 None | Some('\n') => return Err("literal not terminated".to_owned()),
@@ -317,7 +309,7 @@ impl<'a> Lexer<'a> {
                 Some(_) => {}
             }
         }
-        let body = self.text.get(start..self.at - 1).unwrap_or_default();
+        let body = self.chars.text.get(start..self.chars.at - 1).unwrap_or_default();
         unescape(body).map(Token::Text).ok_or_else(|| format!("invalid char escape in \"{body}\""))
     }
 }

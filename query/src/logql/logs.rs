@@ -1,5 +1,6 @@
 //! Log queries: the lines that pass a pipeline, in order, up to a limit.
 
+use std::marker::PhantomData;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
@@ -115,42 +116,55 @@ impl CompiledLog {
     }
 }
 
-/// Gives lines with all their labels by category, as Loki's API shows them.
-struct Entries<'a>(&'a CompiledLog);
+/// What is kept of a line that passes.
+pub(crate) trait Kept: Send {
+    /// Of a line of `stream` as the stages left it; `line` is what went in.
+    fn of(scratch: &Scratch, stream: &Arc<Labels>, timestamp_ns: i64, line: &[u8]) -> Self;
 
-impl Select for Entries<'_> {
-    type Item = Entry;
+    /// Bytes it occupies, about.
+    fn size(&self) -> usize;
+}
 
-    fn wants(&self, block: &BlockRef) -> bool {
-        self.0.selection.includes(block.stream())
+/// Lines with all their labels by category, as Loki's API shows them.
+impl Kept for Entry {
+    fn of(scratch: &Scratch, _: &Arc<Labels>, timestamp_ns: i64, line: &[u8]) -> Self {
+        Self::new(scratch, timestamp_ns, line)
     }
 
-    fn select(
-        &self,
-        block: &Block,
-        rows: Range<usize>,
-        order: Order,
-        found: &mut dyn FnMut(usize, Entry) -> ControlFlow<()>,
-    ) -> Result<(), BlockError> {
-        self.0.each(block, rows, order, |row, scratch, ts_ns, line| {
-            found(row, Entry::new(scratch, ts_ns, line))
-        })
-    }
-
-    fn size(item: &Entry) -> usize {
-        item.line.len() + item.labels.iter().map(|(_, n, v)| n.len() + v.len() + 40).sum::<usize>() + 64
+    fn size(&self) -> usize {
+        self.line.len() + self.labels.iter().map(|(_, n, v)| n.len() + v.len() + 40).sum::<usize>() + 64
     }
 }
 
-/// Gives lines as hits, as the native API shows them.
-#[derive(Debug)]
-pub(crate) struct LogHits<'a>(pub(crate) &'a CompiledLog);
+/// Lines as hits, as the native API shows them.
+impl Kept for Hit {
+    fn of(scratch: &Scratch, stream: &Arc<Labels>, timestamp_ns: i64, line: &[u8]) -> Self {
+        hit_of(scratch, stream, timestamp_ns, line)
+    }
 
-impl Select for LogHits<'_> {
-    type Item = Hit;
+    fn size(&self) -> usize {
+        Self::size(self)
+    }
+}
+
+/// Selects the lines of a query, and keeps a `T` of each.
+#[derive(Debug)]
+pub(crate) struct Passing<'a, T> {
+    log: &'a CompiledLog,
+    kept: PhantomData<fn() -> T>,
+}
+
+impl<'a, T> Passing<'a, T> {
+    pub(crate) const fn new(log: &'a CompiledLog) -> Self {
+        Self { log, kept: PhantomData }
+    }
+}
+
+impl<T: Kept> Select for Passing<'_, T> {
+    type Item = T;
 
     fn wants(&self, block: &BlockRef) -> bool {
-        self.0.selection.includes(block.stream())
+        self.log.selection.includes(block.stream())
     }
 
     fn select(
@@ -158,14 +172,14 @@ impl Select for LogHits<'_> {
         block: &Block,
         rows: Range<usize>,
         order: Order,
-        found: &mut dyn FnMut(usize, Hit) -> ControlFlow<()>,
+        found: &mut dyn FnMut(usize, T) -> ControlFlow<()>,
     ) -> Result<(), BlockError> {
-        self.0.each(block, rows, order, |row, scratch, ts_ns, line| {
-            found(row, hit_of(scratch, block.labels(), ts_ns, line))
+        self.log.each(block, rows, order, |row, scratch, ts_ns, line| {
+            found(row, T::of(scratch, block.labels(), ts_ns, line))
         })
     }
 
-    fn size(item: &Hit) -> usize {
+    fn size(item: &T) -> usize {
         item.size()
     }
 }
@@ -208,7 +222,7 @@ pub fn read(
     };
     let candidates = compiled.candidates(snapshot)?;
     context.note_candidates(&candidates);
-    let select = Entries(&compiled);
+    let select = Passing::<Entry>::new(&compiled);
     let mut wanted = PageRequest {
         order: request.order,
         range: request.range,

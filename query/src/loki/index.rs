@@ -204,6 +204,10 @@ fn under_name(name: &str, matrix: Matrix) -> Option<Series> {
     (!points.is_empty()).then(|| Series { labels: labels.into(), points: points.into_iter().collect() })
 }
 
+fn envelope<'a>(headers: &HeaderMap, stats: &'a Stats, matrix: &Matrix) -> Envelope<'a> {
+    Envelope { categorize: wants_categories(headers), warnings: &[], stats, returned: matrix.len() }
+}
+
 pub(super) async fn volume(
     State(state): State<AppState>,
     headers: HeaderMap,
@@ -216,12 +220,7 @@ pub(super) async fn volume(
     let steps = Steps::new(end_ns, end_ns, 0);
     let length = range.end_ns.saturating_sub(range.start_ns).max(1);
     let (matrix, stats) = request.volumes(&state, steps, length).await?;
-    let envelope = Envelope {
-        categorize: wants_categories(&headers),
-        warnings: &[],
-        stats: &stats,
-        returned: matrix.len(),
-    };
+    let envelope = envelope(&headers, &stats, &matrix);
     let points = matrix.iter().filter_map(|s| Some((&*s.labels, s.points.first()?.1)));
     Ok(envelope.write("vector", |body| json::vector(body, points, range.end_ns)).into_response())
 }
@@ -236,11 +235,6 @@ pub(super) async fn volume_range(
     let step_ns = params.step_ns(range)?;
     let steps = Steps::new(range.start_ns.saturating_add(step_ns), range.end_ns, step_ns);
     let (matrix, stats) = request.volumes(&state, steps, step_ns).await?;
-    let envelope = Envelope {
-        categorize: wants_categories(&headers),
-        warnings: &[],
-        stats: &stats,
-        returned: matrix.len(),
-    };
+    let envelope = envelope(&headers, &stats, &matrix);
     Ok(envelope.write("matrix", |body| json::matrix(body, &matrix, steps)).into_response())
 }

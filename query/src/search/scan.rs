@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::Mistake;
+use crate::chars::Chars;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Token<'a> {
@@ -41,7 +42,7 @@ impl fmt::Display for TokenKind<'_> {
 }
 
 pub(super) fn tokens(query: &str) -> Result<Vec<Token<'_>>, Mistake> {
-    let mut scanner = Scanner { query, at: 0 };
+    let mut scanner = Scanner { chars: Chars::new(query) };
     let mut found = Vec::new();
     while let Some(token) = scanner.token()? {
         found.push(token);
@@ -50,41 +51,26 @@ pub(super) fn tokens(query: &str) -> Result<Vec<Token<'_>>, Mistake> {
 }
 
 struct Scanner<'a> {
-    query: &'a str,
-    at: usize,
+    chars: Chars<'a>,
 }
 
 impl<'a> Scanner<'a> {
-    fn rest(&self) -> &'a str {
-        self.query.get(self.at..).unwrap_or_default()
-    }
-
-    fn peek(&self) -> Option<char> {
-        self.rest().chars().next()
-    }
-
-    fn bump(&mut self) -> Option<char> {
-        let c = self.peek()?;
-        self.at += c.len_utf8();
-        Some(c)
-    }
-
     fn skip_space(&mut self) {
-        while self.peek().is_some_and(char::is_whitespace) {
-            self.bump();
+        while self.chars.peek().is_some_and(char::is_whitespace) {
+            self.chars.bump();
         }
     }
 
     fn token(&mut self) -> Result<Option<Token<'a>>, Mistake> {
         self.skip_space();
-        let at = self.at;
-        let Some(c) = self.peek() else { return Ok(None) };
+        let at = self.chars.at;
+        let Some(c) = self.chars.peek() else { return Ok(None) };
         let kind = match c {
             '(' => self.symbol(TokenKind::Open),
             ')' => self.symbol(TokenKind::Close),
             '-' | '+' => {
-                self.bump();
-                if self.peek().is_none_or(|next| next.is_whitespace() || next == ')') {
+                self.chars.bump();
+                if self.chars.peek().is_none_or(|next| next.is_whitespace() || next == ')') {
                     return Err(Mistake::new(at, format!("`{c}` stands alone; quote it to search for it")));
                 }
                 if c == '+' {
@@ -99,53 +85,57 @@ impl<'a> Scanner<'a> {
     }
 
     fn symbol(&mut self, kind: TokenKind<'a>) -> TokenKind<'a> {
-        self.bump();
+        self.chars.bump();
         kind
     }
 
     fn word(&mut self) -> Result<TokenKind<'a>, Mistake> {
-        let start = self.at;
+        let start = self.chars.at;
         let mut value = start;
         let mut colon = None;
-        while let Some(c) = self.peek() {
+        while let Some(c) = self.chars.peek() {
             match c {
                 '\\' => {
-                    self.bump();
-                    self.bump();
+                    self.chars.bump();
+                    self.chars.bump();
                 }
-                '"' | '\'' if self.at == value => self.quoted(c)?,
-                '/' if self.at == value => self.regex(),
-                '[' | '{' if self.at == value => self.range()?,
+                '"' | '\'' if self.chars.at == value => self.quoted(c)?,
+                '/' if self.chars.at == value => self.regex(),
+                '[' | '{' if self.chars.at == value => self.range()?,
                 ':' if colon.is_none() => {
-                    colon = Some(self.at);
-                    self.bump();
+                    colon = Some(self.chars.at);
+                    self.chars.bump();
                     self.skip_space();
-                    value = self.at;
-                    if self.peek() == Some('(') {
-                        self.bump();
+                    value = self.chars.at;
+                    if self.chars.peek() == Some('(') {
+                        self.chars.bump();
                         return Ok(TokenKind::FieldOpen(
-                            self.query.get(start..colon.unwrap_or(start)).unwrap_or_default(),
+                            self.chars.text.get(start..colon.unwrap_or(start)).unwrap_or_default(),
                         ));
                     }
                 }
                 '<' | '>' | '='
-                    if colon.is_some() && self.query.get(value..self.at).is_some_and(is_comparison) =>
+                    if colon.is_some()
+                        && self.chars.text.get(value..self.chars.at).is_some_and(is_comparison) =>
                 {
-                    self.bump();
+                    self.chars.bump();
                     self.skip_space();
                 }
                 '(' | ')' => break,
                 c if c.is_whitespace() => {
-                    if colon.is_none() || self.query.get(value..self.at) != Some("IN") || !self.set()? {
+                    if colon.is_none()
+                        || self.chars.text.get(value..self.chars.at) != Some("IN")
+                        || !self.set()?
+                    {
                         break;
                     }
                 }
                 _ => {
-                    self.bump();
+                    self.chars.bump();
                 }
             }
         }
-        let text = self.query.get(start..self.at).unwrap_or_default();
+        let text = self.chars.since(start);
         Ok(match text {
             "AND" => TokenKind::And,
             "OR" => TokenKind::Or,
@@ -155,11 +145,11 @@ impl<'a> Scanner<'a> {
     }
 
     fn quoted(&mut self, quote: char) -> Result<(), Mistake> {
-        let start = self.at;
-        self.bump();
-        while let Some(c) = self.bump() {
+        let start = self.chars.at;
+        self.chars.bump();
+        while let Some(c) = self.chars.bump() {
             if c == '\\' {
-                self.bump();
+                self.chars.bump();
             } else if c == quote {
                 return Ok(());
             }
@@ -169,16 +159,16 @@ impl<'a> Scanner<'a> {
 
     /// Passes over `/…/` when it is closed and ends the term; else `/` is a character of a word, as in a path.
     fn regex(&mut self) {
-        self.bump();
-        let after_slash = self.at;
-        while let Some(c) = self.bump() {
+        self.chars.bump();
+        let after_slash = self.chars.at;
+        while let Some(c) = self.chars.bump() {
             match c {
                 '\\' => {
-                    self.bump();
+                    self.chars.bump();
                 }
                 '/' => {
-                    let ends_term = self.peek().is_none_or(|next| next.is_whitespace() || next == ')');
-                    if ends_term && self.at > after_slash + 1 {
+                    let ends_term = self.chars.peek().is_none_or(|next| next.is_whitespace() || next == ')');
+                    if ends_term && self.chars.at > after_slash + 1 {
                         return;
                     }
                     break;
@@ -186,12 +176,12 @@ impl<'a> Scanner<'a> {
                 _ => {}
             }
         }
-        self.at = after_slash;
+        self.chars.at = after_slash;
     }
 
     fn range(&mut self) -> Result<(), Mistake> {
-        let start = self.at;
-        while let Some(c) = self.bump() {
+        let start = self.chars.at;
+        while let Some(c) = self.chars.bump() {
             if c == ']' || c == '}' {
                 return Ok(());
             }
@@ -201,13 +191,13 @@ impl<'a> Scanner<'a> {
 
     /// Passes over `[a b]` after `IN`; `false` when no bracket follows.
     fn set(&mut self) -> Result<bool, Mistake> {
-        let start = self.at;
+        let start = self.chars.at;
         self.skip_space();
-        if self.peek() == Some('[') {
+        if self.chars.peek() == Some('[') {
             self.range()?;
             return Ok(true);
         }
-        self.at = start;
+        self.chars.at = start;
         Ok(false)
     }
 }

@@ -1,5 +1,7 @@
 //! Go's syntax rewritten into the `regex` crate's.
 
+use crate::chars::Chars;
+
 /// Go's largest repetition count.
 const MAX_REPEAT: u32 = 1000;
 
@@ -19,8 +21,7 @@ enum Last {
 }
 
 struct Translator<'a> {
-    text: &'a str,
-    at: usize,
+    chars: Chars<'a>,
     out: String,
     last: Last,
     /// Open groups.
@@ -30,13 +31,12 @@ struct Translator<'a> {
 /// Rewrites Go's syntax into the `regex` crate's.
 pub(crate) fn translate(pattern: &str) -> Result<String, String> {
     let mut translator = Translator {
-        text: pattern,
-        at: 0,
+        chars: Chars::new(pattern),
         out: String::with_capacity(pattern.len() + 8),
         last: Last::Nothing,
         depth: 0,
     };
-    while let Some(c) = translator.peek() {
+    while let Some(c) = translator.chars.peek() {
         translator.item(c)?;
     }
     if translator.depth > 0 {
@@ -45,21 +45,7 @@ pub(crate) fn translate(pattern: &str) -> Result<String, String> {
     Ok(translator.out)
 }
 
-impl<'a> Translator<'a> {
-    fn rest(&self) -> &'a str {
-        self.text.get(self.at..).unwrap_or_default()
-    }
-
-    fn peek(&self) -> Option<char> {
-        self.rest().chars().next()
-    }
-
-    fn bump(&mut self) -> Option<char> {
-        let c = self.peek()?;
-        self.at += c.len_utf8();
-        Some(c)
-    }
-
+impl Translator<'_> {
     fn literal(&mut self, c: char) {
         self.out.push_str(&regex::escape(c.encode_utf8(&mut [0; 4])));
         self.last = Last::Item;
@@ -72,7 +58,7 @@ impl<'a> Translator<'a> {
             '(' => return self.group(),
             ')' => {
                 if self.depth == 0 {
-                    return Err(error("unexpected )", self.text));
+                    return Err(error("unexpected )", self.chars.text));
                 }
                 self.depth -= 1;
                 self.out.push(')');
@@ -83,12 +69,12 @@ impl<'a> Translator<'a> {
                 self.last = Last::Nothing;
             }
             '*' | '+' | '?' => {
-                self.bump();
+                self.chars.bump();
                 return self.repetition(&c.to_string());
             }
             '{' => {
                 if let Some(count) = self.count()? {
-                    self.at += count.len();
+                    self.chars.at += count.len();
                     return self.repetition(&count);
                 }
                 self.literal('{');
@@ -99,7 +85,7 @@ impl<'a> Translator<'a> {
             }
             c => self.literal(c),
         }
-        self.bump();
+        self.chars.bump();
         Ok(())
     }
 
@@ -110,8 +96,8 @@ impl<'a> Translator<'a> {
             Last::Item => {}
         }
         self.out.push_str(op);
-        if self.peek() == Some('?') {
-            self.bump();
+        if self.chars.peek() == Some('?') {
+            self.chars.bump();
             self.out.push('?');
         }
         self.last = Last::Repetition;
@@ -120,8 +106,8 @@ impl<'a> Translator<'a> {
 
     /// `{2}`, `{2,}`, `{2,5}` at the present place, or nothing.
     fn count(&self) -> Result<Option<String>, String> {
-        let Some(end) = self.rest().find('}') else { return Ok(None) };
-        let Some(inner) = self.rest().get(1..end) else { return Ok(None) };
+        let Some(end) = self.chars.rest().find('}') else { return Ok(None) };
+        let Some(inner) = self.chars.rest().get(1..end) else { return Ok(None) };
         let (min, max) = inner.split_once(',').unwrap_or((inner, inner));
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         if !digits(min) || !(digits(max) || max.is_empty()) || (max.is_empty() && !inner.contains(',')) {
@@ -137,35 +123,37 @@ impl<'a> Translator<'a> {
     }
 
     fn group(&mut self) -> Result<(), String> {
-        self.bump();
+        self.chars.bump();
         self.depth += 1;
         self.last = Last::Nothing;
-        let Some(head) = self.rest().strip_prefix('?') else {
+        let Some(head) = self.chars.rest().strip_prefix('?') else {
             self.out.push('(');
             return Ok(());
         };
         let named = head.strip_prefix("P<").or_else(|| head.strip_prefix('<'));
         if let Some(named) = named {
-            let Some(end) = named.find('>') else { return Err(error("invalid named capture", self.rest())) };
+            let Some(end) = named.find('>') else {
+                return Err(error("invalid named capture", self.chars.rest()));
+            };
             let name = named.get(..end).unwrap_or_default();
             let valid = !name.is_empty() && name.chars().all(|c| c == '_' || c.is_alphanumeric());
             if !valid {
                 return Err(error("invalid named capture", &format!("(?P<{name}>")));
             }
-            self.at += self.rest().len() - named.len() + end + 1;
+            self.chars.at += self.chars.rest().len() - named.len() + end + 1;
             // The crate wants names to begin with a letter; Go does not.
             let prefix = if name.starts_with(|c: char| c.is_numeric()) { "_" } else { "" };
             self.out.push_str(&format!("(?P<{prefix}{name}>"));
             return Ok(());
         }
-        let end = head.find([':', ')']).ok_or_else(|| error("missing closing )", self.text))?;
+        let end = head.find([':', ')']).ok_or_else(|| error("missing closing )", self.chars.text))?;
         let flags = head.get(..end).unwrap_or_default();
         let negated = flags.matches('-').count();
         let known = flags.chars().all(|c| matches!(c, 'i' | 'm' | 's' | 'U' | '-'));
         if !known || negated > 1 || flags.ends_with('-') {
             return Err(error("invalid or unsupported Perl syntax", &format!("(?{flags}")));
         }
-        self.at += 1 + end + 1;
+        self.chars.at += 1 + end + 1;
         if head.get(end..).is_some_and(|tail| tail.starts_with(')')) {
             self.depth -= 1;
             if !flags.is_empty() {
@@ -178,8 +166,8 @@ impl<'a> Translator<'a> {
     }
 
     fn escape(&mut self) -> Result<(), String> {
-        self.bump();
-        let Some(c) = self.bump() else {
+        self.chars.bump();
+        let Some(c) = self.chars.bump() else {
             return Err("error parsing regexp: trailing backslash at end of expression: ``".to_owned());
         };
         self.last = Last::Item;
@@ -194,12 +182,13 @@ impl<'a> Translator<'a> {
             'B' => self.out.push_str(r"(?-u:\B)"),
             'A' | 'z' => self.out.push_str(&format!("\\{c}")),
             'Q' => {
-                let end = self.rest().find("\\E");
-                let quoted = end.map_or(self.rest(), |end| self.rest().get(..end).unwrap_or_default());
+                let end = self.chars.rest().find("\\E");
+                let quoted =
+                    end.map_or(self.chars.rest(), |end| self.chars.rest().get(..end).unwrap_or_default());
                 for c in quoted.chars() {
                     self.literal(c);
                 }
-                self.at += quoted.len() + if end.is_some() { 2 } else { 0 };
+                self.chars.at += quoted.len() + if end.is_some() { 2 } else { 0 };
             }
             'p' | 'P' => self.unicode_class(c)?,
             c => {
@@ -213,14 +202,14 @@ impl<'a> Translator<'a> {
     /// `\pL`, `\p{Greek}`, `\p{^Greek}`
     fn unicode_class(&mut self, kind: char) -> Result<(), String> {
         let invalid = |name: &str| error("invalid character class range", &format!("\\{kind}{name}"));
-        let (name, length) = match self.rest().strip_prefix('{') {
+        let (name, length) = match self.chars.rest().strip_prefix('{') {
             Some(body) => {
-                let end = body.find('}').ok_or_else(|| invalid(self.rest()))?;
+                let end = body.find('}').ok_or_else(|| invalid(self.chars.rest()))?;
                 (body.get(..end).unwrap_or_default(), end + 2)
             }
             None => {
-                let c = self.peek().ok_or_else(|| invalid(""))?;
-                (self.rest().get(..c.len_utf8()).unwrap_or_default(), c.len_utf8())
+                let c = self.chars.peek().ok_or_else(|| invalid(""))?;
+                (self.chars.rest().get(..c.len_utf8()).unwrap_or_default(), c.len_utf8())
             }
         };
         let (negated, plain) = match name.strip_prefix('^') {
@@ -232,7 +221,7 @@ impl<'a> Translator<'a> {
             return Err(invalid(name));
         }
         self.out.push_str(&format!("\\{}{{{plain}}}", if negated { 'P' } else { 'p' }));
-        self.at += length;
+        self.chars.at += length;
         Ok(())
     }
 
@@ -254,30 +243,30 @@ impl<'a> Translator<'a> {
     }
 
     fn octal_escape(&mut self, first: char) -> Result<char, String> {
-        let next_is_octal = self.peek().is_some_and(|c| c.is_digit(8));
+        let next_is_octal = self.chars.peek().is_some_and(|c| c.is_digit(8));
         if first != '0' && !next_is_octal {
             return Err(error("invalid escape sequence", &format!("\\{first}")));
         }
         let mut value = first.to_digit(8).unwrap_or_default();
         for _ in 0..2 {
-            let Some(digit) = self.peek().and_then(|c| c.to_digit(8)) else { break };
+            let Some(digit) = self.chars.peek().and_then(|c| c.to_digit(8)) else { break };
             value = value * 8 + digit;
-            self.bump();
+            self.chars.bump();
         }
-        char::from_u32(value).ok_or_else(|| error("invalid escape sequence", self.text))
+        char::from_u32(value).ok_or_else(|| error("invalid escape sequence", self.chars.text))
     }
 
     fn hex_escape(&mut self) -> Result<char, String> {
         let invalid = || error("invalid escape sequence", "\\x");
-        let digits = match self.rest().strip_prefix('{') {
+        let digits = match self.chars.rest().strip_prefix('{') {
             Some(body) => {
                 let end = body.find('}').ok_or_else(invalid)?;
-                self.at += end + 2;
+                self.chars.at += end + 2;
                 body.get(..end).unwrap_or_default()
             }
             None => {
-                let digits = self.rest().get(..2).ok_or_else(invalid)?;
-                self.at += 2;
+                let digits = self.chars.rest().get(..2).ok_or_else(invalid)?;
+                self.chars.at += 2;
                 digits
             }
         };
@@ -286,19 +275,19 @@ impl<'a> Translator<'a> {
 
     /// `[…]`
     fn class(&mut self) -> Result<(), String> {
-        let missing = || error("missing closing ]", self.text);
-        let start = self.at;
-        self.bump();
+        let missing = || error("missing closing ]", self.chars.text);
+        let start = self.chars.at;
+        self.chars.bump();
         self.out.push('[');
-        if self.peek() == Some('^') {
-            self.bump();
+        if self.chars.peek() == Some('^') {
+            self.chars.bump();
             self.out.push('^');
         }
         let mut first = true;
         loop {
-            let c = self.peek().ok_or_else(missing)?;
+            let c = self.chars.peek().ok_or_else(missing)?;
             if c == ']' && !first {
-                self.bump();
+                self.chars.bump();
                 break;
             }
             first = false;
@@ -318,7 +307,7 @@ impl<'a> Translator<'a> {
 
     /// `[:alpha:]` within a class.
     fn posix_class(&mut self) -> Result<Option<String>, String> {
-        let Some(body) = self.rest().strip_prefix("[:") else { return Ok(None) };
+        let Some(body) = self.chars.rest().strip_prefix("[:") else { return Ok(None) };
         let Some(end) = body.find(":]") else { return Ok(None) };
         let name = body.get(..end).unwrap_or_default();
         let known = [
@@ -329,13 +318,13 @@ impl<'a> Translator<'a> {
         if !known.contains(&name.strip_prefix('^').unwrap_or(name)) {
             return Err(error("invalid character class range", &written));
         }
-        self.at += written.len();
+        self.chars.at += written.len();
         Ok(Some(written))
     }
 
     /// `\d` and its kin within a class; false when the escape is a character.
     fn perl_class(&mut self) -> Result<bool, String> {
-        let kind = self.rest().chars().nth(1);
+        let kind = self.chars.rest().chars().nth(1);
         let class = match kind {
             Some('d') => "0-9",
             Some('D') => "[^0-9]",
@@ -344,13 +333,13 @@ impl<'a> Translator<'a> {
             Some('s') => r"\t\n\f\r\x20",
             Some('S') => r"[^\t\n\f\r\x20]",
             Some(kind @ ('p' | 'P')) => {
-                self.at += 2;
+                self.chars.at += 2;
                 self.unicode_class(kind)?;
                 return Ok(true);
             }
             _ => return Ok(false),
         };
-        self.at += 2;
+        self.chars.at += 2;
         self.out.push_str(class);
         Ok(true)
     }
@@ -358,13 +347,13 @@ impl<'a> Translator<'a> {
     fn class_range(&mut self, start: usize) -> Result<(), String> {
         let low = self.class_character()?;
         let mut high = low;
-        let mut after = self.rest().chars();
+        let mut after = self.chars.rest().chars();
         if after.next() == Some('-') && after.next().is_some_and(|c| c != ']') {
-            self.bump();
+            self.chars.bump();
             high = self.class_character()?;
         }
         if high < low {
-            let part = self.text.get(start..self.at).unwrap_or_default();
+            let part = self.chars.since(start);
             return Err(error("invalid character class range", part));
         }
         self.out.push_str(&format!("\\x{{{:x}}}", low as u32));
@@ -375,10 +364,10 @@ impl<'a> Translator<'a> {
     }
 
     fn class_character(&mut self) -> Result<char, String> {
-        let missing = || error("missing closing ]", self.text);
-        match self.bump().ok_or_else(missing)? {
+        let missing = || error("missing closing ]", self.chars.text);
+        match self.chars.bump().ok_or_else(missing)? {
             '\\' => {
-                let c = self.bump().ok_or_else(missing)?;
+                let c = self.chars.bump().ok_or_else(missing)?;
                 self.character_escape(c)
             }
             c => Ok(c),

@@ -1,14 +1,16 @@
 //! `tail` over real WebSockets on a loopback port.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use futures_util::StreamExt;
 use serde_json::Value;
+use store::{Labels, Level};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::shape::check_frame;
-use super::{Listening, Socket};
+use super::{Listening, Socket, record};
 use crate::Config;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -74,9 +76,12 @@ async fn a_client_that_does_not_read_misses_lines_and_is_told() {
     assert_eq!(next_lines(&mut socket).await, ["first"]);
     // More than the sockets hold, and then more than is kept for tails once it has left the head.
     let filler = "x".repeat(64 << 10);
+    let labels = Arc::new(Labels::new([("app", "shop")]));
+    let line =
+        |i: i64| record(&labels, (2 + i) * 1_000_000_000, &format!("{i} {filler}"), Vec::new(), Level::Info);
     tokio::task::block_in_place(|| {
-        for i in 0..LINES {
-            listening.log(2 + i, &format!("{i} {filler}"));
+        for first in (0..LINES).step_by(20) {
+            listening.server.load((first..first + 20).map(line).collect());
         }
         listening.server.writer.flush_blocking().unwrap();
     });
