@@ -13,6 +13,8 @@ mod http;
 mod metrics;
 mod own;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
