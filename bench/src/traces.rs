@@ -20,9 +20,29 @@ use crate::process;
 
 const LINES_PER_SECOND: u64 = 5_000;
 const OPEN_IDS: usize = 1_000;
-/// Lines of a request: two services of three lines, two of two.
-const REQUEST: [&str; 10] =
-    ["gateway", "gateway", "cart", "cart", "orders", "orders", "payment", "payment", "cart", "gateway"];
+/// Lines of a request: who logs what. Services call each other; each logs its beginning and its answer.
+const REQUEST: [(&str, Step); 10] = [
+    ("gateway", Step::Begins),
+    ("cart", Step::Begins),
+    ("cart", Step::Works),
+    ("orders", Step::Begins),
+    ("payment", Step::Begins),
+    ("payment", Step::Works),
+    ("payment", Step::Answers(399)),
+    ("orders", Step::Answers(799)),
+    ("cart", Step::Answers(1399)),
+    ("gateway", Step::Answers(1799)),
+];
+
+/// What a line says.
+#[derive(Clone, Copy, Debug, Default)]
+enum Step {
+    #[default]
+    Works,
+    Begins,
+    /// After so many milliseconds: the lines of a request are 200 ms apart.
+    Answers(u32),
+}
 /// Ten batches a second, as sources hand lines over.
 const BATCH_LINES: u64 = LINES_PER_SECOND / 10;
 
@@ -138,7 +158,7 @@ impl Requests {
 
     fn line(&mut self) -> (&'static str, String) {
         let (id, step) = self.open.pop_front().unwrap_or_default();
-        let service = REQUEST.get(step).copied().unwrap_or_default();
+        let (service, says) = REQUEST.get(step).copied().unwrap_or_default();
         if step + 1 < REQUEST.len() {
             self.open.push_back((id, step + 1));
         } else {
@@ -146,8 +166,15 @@ impl Requests {
             self.next += 1;
         }
         let correlation = u128::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        let told = match says {
+            Step::Begins => format!(r#""msg":"request received","method":"GET","path":"/orders/{id}""#),
+            Step::Works => format!(r#""msg":"step {step} of order {id} in {service} is done""#),
+            Step::Answers(ms) => format!(
+                r#""msg":"request completed","method":"GET","path":"/orders/{id}","status":200,"duration_ms":{ms}.25"#
+            ),
+        };
         let line = format!(
-            r#"{{"level":"info","msg":"step {step} of order {id} in {service} is done","method":"GET","path":"/orders/{id}","correlation_id":"{correlation:032x}","logger":"shop.{service}","duration_ms":3.25}}"#
+            r#"{{"level":"info",{told},"correlation_id":"{correlation:032x}","logger":"shop.{service}"}}"#
         );
         (service, line)
     }
