@@ -166,7 +166,11 @@ fn client_config(credentials: &Credentials) -> Result<ClientConfig, DialError> {
     Ok(config)
 }
 
-fn roots_of(file: &std::path::Path) -> Result<RootCertStore, DialError> {
+/// The certificates of a PEM file, as those to trust.
+///
+/// # Errors
+/// When the file cannot be read, or holds none, or one that cannot be used.
+pub fn roots_of(file: &std::path::Path) -> Result<RootCertStore, DialError> {
     let unread = |reason: String| DialError::Certificates { file: file.display().to_string(), reason };
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(file).map_err(|e| unread(e.to_string()))? {

@@ -17,8 +17,6 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use prost::Message;
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
 use super::ExportError;
 use super::client::{Failure, Taken};
@@ -46,15 +44,13 @@ impl Client {
         let builder = HttpsConnectorBuilder::new();
         let builder = match &config.certificate {
             Some(file) => {
-                let bad = |reason: String| ExportError::Certificate { file: file.clone(), reason };
-                let mut roots = RootCertStore::empty();
-                for certificate in CertificateDer::pem_file_iter(file).map_err(|e| bad(e.to_string()))? {
-                    let certificate = certificate.map_err(|e| bad(e.to_string()))?;
-                    roots.add(certificate).map_err(|e| bad(e.to_string()))?;
-                }
-                if roots.is_empty() {
-                    return Err(bad("holds no certificate".to_owned()));
-                }
+                let roots = dial::roots_of(file).map_err(|error| {
+                    let reason = match error {
+                        dial::DialError::Certificates { reason, .. } => reason,
+                        other => other.to_string(),
+                    };
+                    ExportError::Certificate { file: file.clone(), reason }
+                })?;
                 let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
                 builder.with_tls_config(tls)
             }

@@ -254,12 +254,12 @@ async fn step(
             Attempt::Again(pause) => return Ok(pause),
             Attempt::Done(spans) => {
                 done += spans;
-                queue.advance(page.position_after(done)).await?;
+                queue.advance(&page, done).await?;
             }
         }
     }
     if page.spans.is_empty() {
-        queue.advance(page.up_to).await?;
+        queue.advance(&page, 0).await?;
     }
     Ok(Duration::ZERO)
 }

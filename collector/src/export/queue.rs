@@ -33,8 +33,10 @@ pub(super) struct Page {
     pub(super) spans: Vec<Span>,
     /// Their sequence numbers.
     seqs: Vec<u64>,
+    /// How many more there are that cannot be read.
+    damaged: u64,
     /// Where to go on when all of them are done.
-    pub(super) up_to: u64,
+    up_to: u64,
     after: u64,
 }
 
@@ -45,7 +47,7 @@ impl Page {
     }
 
     /// The position once the first `done` spans are done.
-    pub(super) fn position_after(&self, done: usize) -> u64 {
+    fn position_after(&self, done: usize) -> u64 {
         if done >= self.spans.len() {
             return self.up_to;
         }
@@ -78,26 +80,31 @@ impl Queue {
         self.position = Some(position);
         self.metrics.waiting(last.saturating_sub(position), stored.up_to == position);
         self.metrics.expired(self.writer.take_expired_spans());
-        let mut page = Page { up_to: stored.up_to, after: position, ..Page::default() };
+        let mut page =
+            Page { damaged: stored.damaged, up_to: stored.up_to, after: position, ..Page::default() };
         for row in &stored.spans {
             match Span::of_row(row) {
                 Some(span) => {
                     page.spans.push(span);
                     page.seqs.push(row.seq);
                 }
-                None => self.metrics.damaged(1),
+                None => page.damaged += 1,
             }
         }
-        self.metrics.damaged(stored.damaged);
         Ok(page)
     }
 
-    /// Stores that everything up to `position` is done with.
-    pub(super) async fn advance(&mut self, position: u64) -> Result<(), QueueError> {
+    /// Stores that the first `done` spans of the page are done with, and with the last of them what cannot be read:
+    /// a page that is read again after a failure must not count that again.
+    pub(super) async fn advance(&mut self, page: &Page, done: usize) -> Result<(), QueueError> {
+        let position = page.position_after(done);
         let writer = self.writer.clone();
         tokio::task::spawn_blocking(move || store_position(&writer, position)).await??;
         self.position = Some(position);
         self.writer.keep_count_of_spans_after(position);
+        if position == page.up_to {
+            self.metrics.damaged(page.damaged);
+        }
         Ok(())
     }
 }
