@@ -13,6 +13,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,7 +100,7 @@ impl SocketProxy {
     }
 
     /// Listens on a Unix socket that its owner and group may use. A socket that an earlier process left there is
-    /// replaced, anything else is not.
+    /// replaced; one that is answered, and anything else, is not.
     ///
     /// # Errors
     /// When the socket cannot be made.
@@ -145,6 +146,10 @@ impl SocketProxy {
 
 fn bind(path: &Path) -> io::Result<UnixListener> {
     if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        // Docker's own socket, named by mistake, must not go.
+        if UnixStream::connect(path).is_ok() {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process answers there"));
+        }
         std::fs::remove_file(path)?;
     }
     let listener = UnixListener::bind(path)?;

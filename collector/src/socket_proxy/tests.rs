@@ -141,6 +141,19 @@ async fn an_absent_daemon_is_told() {
 }
 
 #[tokio::test]
+async fn a_socket_that_answers_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("docker.sock");
+    let daemon = UnixListener::bind(&socket).unwrap();
+    let error = SocketProxy::on_socket(&socket, DockerHost::default()).unwrap_err().to_string();
+    assert!(error.contains("docker.sock") && error.contains("another process answers there"), "{error}");
+    // The listener still has its file: whoever connects reaches it.
+    daemon.accept().await.unwrap(); // the question whether it answers
+    let (client, accepted) = tokio::join!(UnixStream::connect(&socket), daemon.accept());
+    assert!(client.is_ok() && accepted.is_ok());
+}
+
+#[tokio::test]
 async fn a_socket_left_behind_is_replaced_and_a_file_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("proxy.sock");
