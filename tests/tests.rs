@@ -34,4 +34,5 @@ mod redaction;
 mod rotation;
 mod shortages;
 mod socket_proxy;
+mod torture;
 mod trace_export;

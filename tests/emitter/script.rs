@@ -4,7 +4,7 @@
 //! standard streams, the tests play it into memory, so that a ledger can compare byte for byte.
 //!
 //! Settings: `len=BYTES` of a line with its line end, `rate=LINES` a second (0: no pauses),
-//! `to=out|err|alternate`. Actions: `lines=N` numbered lines, `part=BYTES` of a line without its end,
+//! `to=out|err|alternate`, `text=x|hostile`. Actions: `lines=N` numbered lines, `part=BYTES` of a line without its end,
 //! `raw=HEX` bytes, `end=N` line ends, `sleep=SECONDS`.
 
 use std::time::Duration;
@@ -31,7 +31,16 @@ struct State {
     len: usize,
     lines_per_second: f64,
     target: Target,
+    text: Text,
     next_number: u64,
+}
+
+/// What stands behind the number of a line.
+#[derive(Clone, Copy)]
+enum Text {
+    X,
+    /// Another kind of trouble in each line.
+    Hostile,
 }
 
 #[derive(Clone, Copy)]
@@ -55,8 +64,13 @@ impl Target {
 /// # Errors
 /// Names the word that is not understood.
 pub(crate) fn play(tag: &str, run: u32, words: &[String], sink: &mut impl Sink) -> Result<(), String> {
-    let mut state =
-        State { len: 100, lines_per_second: 0.0, target: Target::One(Stream::Out), next_number: 0 };
+    let mut state = State {
+        len: 100,
+        lines_per_second: 0.0,
+        target: Target::One(Stream::Out),
+        text: Text::X,
+        next_number: 0,
+    };
     for word in words {
         step(tag, run, word, &mut state, sink).ok_or_else(|| format!("cannot play `{word}`"))?;
     }
@@ -69,10 +83,12 @@ fn step(tag: &str, run: u32, word: &str, state: &mut State, sink: &mut impl Sink
         "len" => state.len = value.parse().ok()?,
         "rate" => state.lines_per_second = value.parse().ok()?,
         "to" => state.target = target(value)?,
+        "text" => state.text = text(value)?,
         "lines" => lines(tag, run, value.parse().ok()?, state, sink),
         "part" => {
             let stream = state.target.of(state.next_number);
-            sink.write(stream, &numbered(tag, run, stream, state.next_number, value.parse().ok()?));
+            let len = value.parse().ok()?;
+            sink.write(stream, &numbered(tag, run, stream, state.next_number, len, state.text));
             state.next_number += 1;
         }
         "raw" => sink.write(state.target.of(state.next_number), &unhex(value)?),
@@ -97,7 +113,7 @@ fn lines(tag: &str, run: u32, count: u64, state: &mut State, sink: &mut impl Sin
     let mut burst = Vec::new();
     for number in state.next_number..state.next_number + count {
         let stream = state.target.of(number);
-        let mut line = numbered(tag, run, stream, number, state.len.saturating_sub(1));
+        let mut line = numbered(tag, run, stream, number, state.len.saturating_sub(1), state.text);
         line.push(b'\n');
         if paced {
             sink.write(stream, &line);
@@ -116,12 +132,66 @@ fn lines(tag: &str, run: u32, count: u64, state: &mut State, sink: &mut impl Sin
     state.next_number += count;
 }
 
+fn text(name: &str) -> Option<Text> {
+    match name {
+        "x" => Some(Text::X),
+        "hostile" => Some(Text::Hostile),
+        _ => None,
+    }
+}
+
 /// `c=TAG r=RUN s=o n=NUMBER xxx…`, at least as long as its numbers need.
-fn numbered(tag: &str, run: u32, stream: Stream, number: u64, len: usize) -> Vec<u8> {
+fn numbered(tag: &str, run: u32, stream: Stream, number: u64, len: usize, text: Text) -> Vec<u8> {
     let letter = if stream == Stream::Out { 'o' } else { 'e' };
-    let mut line = format!("c={tag} r={run} s={letter} n={number:08} ").into_bytes();
-    line.resize(len.max(line.len()), b'x');
+    let head = format!("c={tag} r={run} s={letter} n={number:08} ").into_bytes();
+    match text {
+        Text::X => filled(head, len, b"x"),
+        Text::Hostile if number % 8 == 4 => deep(head, len),
+        Text::Hostile => filled(head, len, &hostile(number)),
+    }
+}
+
+/// `line`, filled up to `len` bytes by repeating `filler`.
+fn filled(mut line: Vec<u8>, len: usize, filler: &[u8]) -> Vec<u8> {
+    let missing = len.saturating_sub(line.len());
+    line.extend(filler.iter().cycle().take(missing));
     line
+}
+
+/// Text that parsers, terminals and encoders stumble over.
+fn hostile(number: u64) -> Vec<u8> {
+    match number % 8 {
+        0 => b"\x1b[1;31mred\x1b[0m\x1b[2J\x07 ".to_vec(),
+        1 => b"\0\0nul\0 ".to_vec(),
+        2 => b"\xff\xfe\xc3\x28\xed\xa0\x80\xf8 ".to_vec(),
+        3 => "日志，記錄。ログ 로그 ".as_bytes().to_vec(),
+        5 => base64(number),
+        6 => "\r\t\"\\\u{2028}\u{85}\u{202e}'{}[]%s%n ".as_bytes().to_vec(),
+        _ => b"level=error trace_id= =\"= \"unclosed ".to_vec(),
+    }
+}
+
+/// A JSON object whose one field holds the number, the other arrays as deep as the length allows.
+fn deep(head: Vec<u8>, len: usize) -> Vec<u8> {
+    let mut line = b"{\"head\":\"".to_vec();
+    line.extend(head);
+    line.extend(b"\",\"deep\":");
+    let depth = len.saturating_sub(line.len() + 1) / 2;
+    line.extend(std::iter::repeat_n(b'[', depth));
+    line.extend(std::iter::repeat_n(b']', depth));
+    line.extend(if depth == 0 { b"0}".as_slice() } else { b"}" });
+    line
+}
+
+/// Letters without pattern, as of a picture in a log.
+fn base64(number: u64) -> Vec<u8> {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut state = number;
+    let letter = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        LETTERS[(state >> 58) as usize]
+    };
+    (0..997).map(letter).collect()
 }
 
 fn unhex(digits: &str) -> Option<Vec<u8>> {

@@ -3,10 +3,12 @@
 //! The rule: a line that the engine still holds is stored exactly once; lines of a stream are in order;
 //! whatever else is missing lies in a recorded gap; nothing is stored that was not written.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::Deserialize;
 
 use super::binnacle::Server;
@@ -24,6 +26,19 @@ pub(crate) struct Record {
     /// The bytes as logged, where they are not UTF-8.
     #[serde(default)]
     pub(crate) line_base64: Option<String>,
+}
+
+impl Record {
+    /// The line as logged.
+    ///
+    /// # Panics
+    /// When the answer's base64 is none.
+    pub(crate) fn bytes(&self) -> Cow<'_, [u8]> {
+        match &self.line_base64 {
+            Some(encoded) => Cow::Owned(BASE64_STANDARD.decode(encoded).expect("base64 in an answer")),
+            None => Cow::Borrowed(self.line.as_bytes()),
+        }
+    }
 }
 
 /// A recorded gap, as answers to searches name it.
@@ -104,7 +119,7 @@ impl Ledger {
         let mut places = vec![None; written.len()];
         let mut furthest = None;
         for record in stored {
-            let Some(&position) = positions.get(record.line.as_bytes()) else {
+            let Some(&position) = positions.get(&*record.bytes()) else {
                 verdict.note(|v| &mut v.invented, &record.line);
                 continue;
             };
@@ -164,9 +179,10 @@ pub(crate) struct Verdict {
     pub(crate) in_gaps: usize,
     /// Reasons of these gaps.
     pub(crate) reasons: BTreeSet<String>,
-    invented: usize,
-    repeated: usize,
-    out_of_order: usize,
+    /// Records that no container wrote.
+    pub(crate) invented: usize,
+    pub(crate) repeated: usize,
+    pub(crate) out_of_order: usize,
     lost_though_held: usize,
     lost_in_silence: usize,
     examples: Vec<String>,
@@ -182,7 +198,12 @@ impl Verdict {
 
     /// Whether the rule holds.
     pub(crate) fn is_exact(&self) -> bool {
-        self.is_exact_as_far_as_stored() && self.lost_though_held + self.lost_in_silence == 0
+        self.is_exact_as_far_as_stored() && self.lost() == 0
+    }
+
+    /// Missing lines that no gap covers, or that could still be read.
+    pub(crate) fn lost(&self) -> usize {
+        self.lost_though_held + self.lost_in_silence
     }
 
     /// Whether everything that the engine still holds is stored.
@@ -245,17 +266,23 @@ impl Expected {
 /// # Panics
 /// When the time is over: with the verdict of each container.
 pub(crate) fn assert_exact(server: &Server, expected: &[Expected], limit: Duration) -> Vec<Verdict> {
+    let (verdicts, gaps) = settle(server, expected, limit);
+    if !verdicts.iter().all(Verdict::is_exact) {
+        let lines: Vec<String> = verdicts.iter().map(Verdict::to_string).collect();
+        panic!("not exact after {limit:?}:\n{}\ngaps: {gaps:?}", lines.join("\n"));
+    }
+    verdicts
+}
+
+/// Reads the ledger until every verdict is exact, or the time is over; returns the last ones, with all gaps.
+pub(crate) fn settle(server: &Server, expected: &[Expected], limit: Duration) -> (Vec<Verdict>, Vec<Gap>) {
     let deadline = Instant::now() + limit;
     loop {
         let begun = Instant::now();
         let ledger = Ledger::read(server, "*");
         let verdicts: Vec<Verdict> = expected.iter().map(|e| ledger.compare(e)).collect();
-        if verdicts.iter().all(Verdict::is_exact) {
-            return verdicts;
-        }
-        if Instant::now() > deadline {
-            let lines: Vec<String> = verdicts.iter().map(Verdict::to_string).collect();
-            panic!("not exact after {limit:?}:\n{}\ngaps: {:?}", lines.join("\n"), ledger.gaps);
+        if verdicts.iter().all(Verdict::is_exact) || Instant::now() > deadline {
+            return (verdicts, ledger.gaps);
         }
         // A long reading leaves the server as much time for its work.
         std::thread::sleep(begun.elapsed().max(Duration::from_millis(300)));
