@@ -71,6 +71,8 @@ pub(crate) enum Role {
         #[arg(long, env = "SHOP_CUSTOMERS_PER_SECOND", default_value_t = 1.0)]
         customers_per_second: f64,
     },
+    /// Takes Alertmanager's notifications and logs each alert.
+    Pager,
     /// Asks the service in this container whether it is ready: for health checks.
     Check,
     /// Breaks the service in this container: `latency_ms=500 error_rate=0.2`; without arguments mends it.
@@ -91,6 +93,7 @@ impl Role {
             Self::Payment { .. } => "payment",
             Self::Orders { .. } => "orders",
             Self::Load { .. } => "load",
+            Self::Pager => "pager",
             Self::Check => "check",
             Self::Fault { .. } => "fault",
         }

@@ -5,6 +5,7 @@ mod catalog;
 mod checkout;
 mod gateway;
 mod orders;
+mod pager;
 mod payment;
 #[cfg(test)]
 mod tests;
@@ -68,6 +69,7 @@ pub(crate) fn routes(role: Role, frame: &Arc<Frame>) -> anyhow::Result<Router> {
             load::start(frame, customers_per_second)?;
             Router::new()
         }
+        Role::Pager => pager::routes(frame),
         Role::Check | Role::Fault { .. } => Router::new(),
     })
 }

@@ -191,3 +191,29 @@ async fn payments_fail_as_the_bank_does() {
     assert_eq!(ask(&app, "POST", "/charges", charge).await.0, StatusCode::PAYMENT_REQUIRED);
     assert_eq!(frame.metrics.payments.with_label_values(&["declined"]).get(), 1);
 }
+
+#[tokio::test]
+async fn the_pager_takes_what_alertmanager_posts() {
+    let (frame, app) = service(Role::Pager, nowhere());
+    // As Alertmanager 0.28 writes it, with fields that are not read here.
+    let notification = json!({
+        "version": "4", "groupKey": "{}:{alertname=\"CircuitOpen\"}", "truncatedAlerts": 0, "status": "firing",
+        "receiver": "pager", "groupLabels": {"alertname": "CircuitOpen"}, "commonLabels": {},
+        "commonAnnotations": {}, "externalURL": "http://alertmanager:9093",
+        "alerts": [
+            {"status": "firing", "labels": {"alertname": "CircuitOpen", "severity": "warning", "service": "checkout"},
+             "annotations": {"summary": "checkout has stopped calling payment"}, "startsAt": "2026-11-21T11:17:15.967Z",
+             "endsAt": "0001-01-01T00:00:00Z", "generatorURL": "", "fingerprint": "a1"},
+            {"status": "resolved", "labels": {"alertname": "CircuitOpen"}, "annotations": {}},
+        ],
+    });
+    let (status, _, _) = ask(&app, "POST", "/alerts", notification).await;
+    assert_eq!(status, StatusCode::OK);
+    let page = String::from_utf8(frame.metrics.exposition().unwrap()).unwrap();
+    for status in ["firing", "resolved"] {
+        let series = format!("shop_pages_total{{status=\"{status}\",service=\"pager\"}} 1");
+        assert!(page.contains(&series), "{page}");
+    }
+    let (status, _, _) = ask(&app, "POST", "/alerts", json!({"alerts": "none"})).await;
+    assert!(status.is_client_error(), "{status}");
+}
