@@ -7,7 +7,8 @@
 # DOCKER_HOST, and COMPOSE, the command that speaks to this lab. Needs root and target/debug/{binnacle,shop}.
 #
 #   LAB_TIME_LAPSE=10   rules whose times are this many times shorter (time-lapse.py); 1: as they are
-#   LAB_KEEP=1          on failure leaves the logs of all containers in target/lab/logs
+#
+# On failure the logs of all containers are left in target/lab/logs.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -19,14 +20,14 @@ end() {
   trap - EXIT
   if [ "$status" != 0 ] && [ -n "${COMPOSE-}" ]; then
     rm -rf "$root/target/lab/logs" && mkdir -p "$root/target/lab/logs"
-    for service in $($COMPOSE ps --services --all 2>/dev/null || $COMPOSE ps --services); do
-      $COMPOSE logs --no-color "$service" >"$root/target/lab/logs/$service.log" 2>&1 || true
+    for container in $(docker ps --all --format '{{.Names}}'); do
+      docker logs --timestamps "$container" >"$root/target/lab/logs/$container.log" 2>&1 || true
     done
     cp "$dir/engine/log" "$root/target/lab/logs/dockerd.log" || true
     say "logs of all containers are in target/lab/logs"
   fi
   # The end of its input ends the engine and all its containers.
-  [ -z "${ENGINE_PID-}" ] || { exec {ENGINE[1]}>&-; wait "$ENGINE_PID" || true; }
+  [ -z "${engine-}" ] || { exec {ENGINE[1]}>&-; wait "$engine" || true; }
   rm -rf "$dir"
   exit "$status"
 }
@@ -34,6 +35,7 @@ trap end EXIT
 
 say 'starting an engine'
 coproc ENGINE { "$root/tests/harness/engine.sh" "$dir/engine"; }
+engine=$ENGINE_PID # unset by bash when it ends
 # Networks that are internal need iptables; they are this namespace's own.
 echo 'start --iptables=true' >&"${ENGINE[1]}"
 read -r _ <&"${ENGINE[0]}"
@@ -57,7 +59,8 @@ if [ "${LAB_TIME_LAPSE:-1}" != 1 ]; then
   "$here/time-lapse.py" "$LAB_TIME_LAPSE" "$root/dashboards" "$dir/time-lapse"
   export LAB_PROMETHEUS=$dir/time-lapse/prometheus LAB_ALERTMANAGER=$dir/time-lapse/alertmanager
 fi
-export COMPOSE="docker-compose --project-name lab -f $root/compose/compose.yaml -f $root/compose/compose.ci.yaml"
+export COMPOSE_PROJECT_NAME=lab
+export COMPOSE="docker-compose -f $root/compose/compose.yaml -f $root/compose/compose.ci.yaml"
 # shellcheck disable=SC2046 # services are words
 $COMPOSE up --detach $($COMPOSE config --services | grep -vxE 'grafana|jaeger') >"$dir/up.log" 2>&1 || { cat "$dir/up.log" >&2; exit 1; }
 

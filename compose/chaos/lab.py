@@ -1,0 +1,194 @@
+"""The running lab, seen from outside: its containers, what Prometheus and Alertmanager say, what Binnacle finds.
+
+Containers are found by compose's labels, so both versions of compose will do. Ports are those that compose.yaml
+publishes on loopback. Every wait has a deadline; what does not come within it raises `Failed`, which names what was
+awaited and what was seen last.
+
+    COMPOSE_PROJECT_NAME   the lab's project (default: compose)
+    LAB_SECRETS            the folder of its passwords (default: compose/secrets)
+"""
+
+import collections
+import json
+import os
+import pathlib
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+
+PROJECT = os.environ.get("COMPOSE_PROJECT_NAME", "compose")
+SECRETS = pathlib.Path(os.environ.get("LAB_SECRETS") or pathlib.Path(__file__).parent.parent / "secrets")
+GATEWAY, BINNACLE = "http://127.0.0.1:8080", "http://127.0.0.1:3100"
+PROMETHEUS, ALERTMANAGER = "http://127.0.0.1:9090", "http://127.0.0.1:9093"
+ANSWER_SECONDS = 30
+
+
+class Failed(Exception):
+    """Something that was to be so is not."""
+
+
+def wait(what, limit, ask):
+    """The first answer of `ask` that is neither empty nor None, within `limit` seconds."""
+    deadline = time.monotonic() + limit
+    while True:
+        answer, seen = None, None
+        try:
+            answer = ask()
+        except (OSError, Failed) as error:  # not up yet, or just broken on purpose
+            seen = error
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise Failed(f"{what}: not within {limit} s; last: {seen or answer}")
+        time.sleep(0.5)
+
+
+def check(holds, what):
+    if not holds:
+        raise Failed(what)
+
+
+# === containers ===
+
+
+def docker(*arguments, fails=False):
+    """What docker prints on standard output; with `fails`, its status and both outputs instead of an error."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, errors="replace")
+    if fails:
+        return done.returncode, done.stdout, done.stderr
+    if done.returncode != 0:
+        raise Failed(f"docker {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def container(service):
+    """The name of a service's container."""
+    labels = {"project": PROJECT, "service": service}
+    filters = [f"--filter=label=com.docker.compose.{name}={value}" for name, value in labels.items()]
+    names = docker("ps", "--all", *filters, "--format", "{{.Names}}").split()
+    check(len(names) == 1, f"service `{service}` of project `{PROJECT}` has {len(names)} containers")
+    return names[0]
+
+
+def inspect(service):
+    return json.loads(docker("inspect", container(service)))[0]
+
+
+def is_healthy(service):
+    return inspect(service)["State"].get("Health", {}).get("Status") == "healthy"
+
+
+def break_service(service, *changes):
+    """Injects faults (`latency_ms=4000`); without changes mends the service."""
+    return docker("exec", container(service), "/usr/bin/shop", "fault", *changes)
+
+
+def logged(service):
+    """How often each line stands in the log that Docker keeps of a service."""
+    # Both streams: services print on one, the kernel's and the runtime's words come on the other.
+    _, out, errors = docker("logs", container(service), fails=True)
+    return collections.Counter((out + errors).splitlines())
+
+
+# === HTTP ===
+
+
+def ask(url, body=None, headers=(), **query):
+    """Status, headers and text of the answer, whatever its status."""
+    if query:
+        url = f"{url}?{urllib.parse.urlencode(query)}"
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"content-type": "application/json", **dict(headers)})
+    try:
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
+            return answer.status, answer.headers, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, error.read().decode()
+
+
+def get_json(url, headers=(), **query):
+    status, _, text = ask(url, headers=headers, **query)
+    check(status == 200, f"{url} answered {status}: {text[:300]}")
+    return json.loads(text)
+
+
+# === Prometheus and Alertmanager ===
+
+
+def series(expression):
+    """The series that an instant query finds."""
+    return get_json(f"{PROMETHEUS}/api/v1/query", query=expression)["data"]["result"]
+
+
+def active_alerts(name):
+    """The alerts of that name that Alertmanager has now."""
+    return [alert for alert in get_json(f"{ALERTMANAGER}/api/v2/alerts", active="true", silenced="false",
+                                        filter=f'alertname="{name}"')]
+
+
+# === Binnacle ===
+
+
+def token():
+    return (SECRETS / "binnacle_token").read_text().strip()
+
+
+def binnacle_api(path, **query):
+    return get_json(f"{BINNACLE}{path}", headers={"authorization": f"Bearer {token()}"}, **query)
+
+
+def binnacle(*arguments):
+    """What the command prints, run where `serve` runs; nothing found is an empty text."""
+    status, out, errors = docker("exec", container("serve"), "/usr/bin/binnacle", *arguments, fails=True)
+    check(status in (0, 1), f"binnacle {' '.join(arguments)}: {errors.strip()}")
+    return out
+
+
+def search(query, *flags, limit=0):
+    """The records that a search finds, oldest first; limit 0 is all."""
+    found = binnacle("search", "--json", "--forward", "--limit", str(limit), *flags, query)
+    return [json.loads(line) for line in found.splitlines()]
+
+
+def missing(service):
+    """Lines that Docker keeps of a service and Binnacle has not stored, or not as often."""
+    kept = logged(service)
+    stored = collections.Counter()
+    for record in search(f"service:{service}"):
+        # Stack traces are one record of several lines.
+        stored.update(record["line"].splitlines() or [""])
+    return kept - stored
+
+
+def nothing_is_missing(service, limit=60):
+    """Waits until everything that Docker keeps of a service is stored."""
+
+    def all_there():
+        lost = missing(service)
+        check(not lost, f"{sum(lost.values())} lines of `{service}` are not stored, for example {next(iter(lost), '')!r}")
+        return True
+
+    return wait(f"all lines of `{service}` stored", limit, all_there)
+
+
+# === the shop ===
+
+
+Order = collections.namedtuple("Order", "status answer correlation_id seconds")
+
+
+def fill_cart(customer, sku, quantity):
+    status, _, text = ask(f"{GATEWAY}/carts/{customer}/items", {"sku": sku, "quantity": quantity})
+    check(status == 200, f"the cart answered {status}: {text}")
+
+
+def check_out(customer):
+    """One checkout under a correlation id of its own."""
+    correlation_id = str(uuid.uuid4())
+    begun = time.monotonic()
+    headers = {"x-correlation-id": correlation_id}
+    status, _, text = ask(f"{GATEWAY}/carts/{customer}/checkout", {}, headers)
+    return Order(status, json.loads(text), correlation_id, time.monotonic() - begun)
