@@ -24,6 +24,7 @@ mod jaeger;
 mod lifecycle;
 mod lifetimes;
 mod line_shapes;
+mod log_files;
 mod log_metrics;
 mod main_job;
 mod metrics_page;

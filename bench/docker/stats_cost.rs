@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails here fails the measurement")]
 #![expect(clippy::print_stdout, reason = "the figures")]
 
+mod cpu;
 #[path = "../../tests/harness/mod.rs"]
 #[expect(dead_code, unused_imports, unused_macros, reason = "the tests use the rest of it")]
 mod harness;
@@ -14,6 +15,7 @@ mod harness;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use cpu::{cpu_seconds, engine_seconds};
 use harness::binnacle::Server;
 use harness::engine::{Engine, Version};
 use harness::image::IMAGE;
@@ -85,28 +87,4 @@ fn measure(engine: &Engine, server: Option<&Server>) -> (f64, f64) {
     std::thread::sleep(MEASURED);
     let percent = |seconds: f64| seconds / begun.elapsed().as_secs_f64() * 100.0;
     (percent(own_seconds() - own), percent(engine_seconds(engine, own_pid.as_deref()) - of_engine))
-}
-
-/// CPU time of dockerd, containerd and the shims, their ended children included: all have the engine's folder
-/// in their command line, as has Binnacle, which does not count.
-fn engine_seconds(engine: &Engine, own_pid: Option<&str>) -> f64 {
-    let folder = engine.data_root().parent().unwrap().display().to_string();
-    let mut seconds = 0.0;
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let pid = entry.file_name().to_string_lossy().into_owned();
-        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        if Some(pid.as_str()) != own_pid
-            && String::from_utf8_lossy(&command).contains(&format!("{folder}/exec"))
-        {
-            seconds += cpu_seconds(&pid);
-        }
-    }
-    seconds
-}
-
-/// User and system time so far, ended children included; 0 for a process that has ended.
-fn cpu_seconds(pid: &str) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let Some((_, fields)) = stat.rsplit_once(") ") else { return 0.0 };
-    fields.split(' ').skip(11).take(4).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
 }

@@ -38,6 +38,13 @@ pub struct CollectConfig {
     /// Shortest time between two reads of the log of a container that is writing: the larger, the less work
     /// for the Docker daemon and the later a line can be found.
     pub poll_interval: Period,
+    /// Whether logs of Docker's driver `json-file` are read from its files instead of its API, which spares the daemon
+    /// most of the work. Needs the right to read them (root, or `CAP_DAC_READ_SEARCH`). A log whose files cannot be
+    /// read is read through the API.
+    pub read_files: bool,
+    /// Folder with the folders of all containers as Binnacle sees it, for `read_files`; empty for where Docker says
+    /// they are, usually below `/var/lib/docker/containers`.
+    pub log_folder: String,
     /// How often all containers are listed, in case Docker's events did not tell of a change.
     pub list_interval: Period,
     /// Container metrics.
@@ -55,6 +62,8 @@ impl Default for CollectConfig {
             backfill: Backfill::All,
             max_line_bytes: ByteSize(1 << 20),
             poll_interval: Period(Duration::from_millis(100)),
+            read_files: false,
+            log_folder: String::new(),
             list_interval: Period(Duration::from_secs(30)),
             stats: crate::stats::StatsConfig::default(),
             log_metrics: crate::log_metrics::LogMetricsConfig::default(),

@@ -30,6 +30,8 @@ pub(super) struct Description {
     pub(super) tty: bool,
     /// Log driver.
     pub(super) driver: String,
+    /// Where the daemon keeps the log, empty unless it says so.
+    pub(super) log_path: String,
     /// Bytes of the log that rotation leaves at least, `None` without rotation.
     pub(super) kept_bytes: Option<u64>,
     /// Rotation compresses what it sets aside.
@@ -67,6 +69,7 @@ impl Description {
             nonblocking: option(log_config.config.as_ref(), "mode") == Some("non-blocking"),
             compresses: compresses(log_config.typ.as_deref(), log_config.config.as_ref()),
             driver: log_config.typ.unwrap_or_default(),
+            log_path: answer.log_path.unwrap_or_default(),
             auto_remove: host_config.auto_remove.unwrap_or(false),
             state: state.status.map(|status| status.to_string()).unwrap_or_default(),
             running,

@@ -55,8 +55,7 @@ fn batch(known: Vec<Container>, covered: &BTreeMap<String, i64>, listed: &HashSe
     let now_ns = timestamp::now_ns();
     let mut batch = Batch::default();
     for container in known {
-        let was_read = container.source == "poll" && container.state != REMOVED;
-        if !was_read || listed.contains(&container.id) {
+        if !container.was_read() || container.state == REMOVED || listed.contains(&container.id) {
             continue;
         }
         let source = opening::source(&container.id);
@@ -111,7 +110,7 @@ mod tests {
             started_ns: Some(10),
             finished_ns,
             exit_code: None,
-            source: "poll".to_owned(),
+            source: Container::FROM_API.to_owned(),
         }
     }
 

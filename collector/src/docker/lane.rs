@@ -12,7 +12,7 @@ use store::{Labels, Pair, Record};
 
 use super::cursor::{Cursor, Mark, StreamCursor};
 use super::frames::{Frame, Stream};
-use super::metrics::Series;
+use super::metrics::{Mode, Series};
 use super::partial::{Assembler, Line};
 use crate::multiline::{Joined, Joiner, RawLine};
 use crate::parse::{Enricher, ParseOptions};
@@ -35,6 +35,7 @@ pub(super) struct Lane {
     labels: Arc<Labels>,
     pairs: Vec<Pair>,
     series: Arc<Series>,
+    mode: Mode,
     waiting: VecDeque<Waiting>,
     /// Last message of the last record handed out.
     emitted: Option<Mark>,
@@ -82,6 +83,7 @@ impl Lane {
             labels,
             pairs,
             series,
+            mode: Mode::Api,
             waiting,
             emitted,
             lines,
@@ -94,6 +96,11 @@ impl Lane {
         let Shape { enricher, options, labels, pairs, series } = shape;
         (self.enricher, self.options, self.labels) = (enricher, options, labels);
         (self.pairs, self.series) = (pairs, series);
+    }
+
+    /// From now on messages come this way.
+    pub(super) const fn comes_by(&mut self, mode: Mode) {
+        self.mode = mode;
     }
 
     /// Takes the next message, whose mark is `mark`.
@@ -146,7 +153,13 @@ impl Lane {
 
     fn drain(&mut self, now: Instant, out: &mut Vec<Record>) {
         for line in self.lines.drain(..) {
-            self.series.line(self.stream, line.line.len(), line.chunks, line.truncated_from.is_some());
+            self.series.line(
+                self.stream,
+                self.mode,
+                line.line.len(),
+                line.chunks,
+                line.truncated_from.is_some(),
+            );
             self.waiting.push_back(Waiting { start: line.start, end: line.end });
             let Line { timestamp_ns, line, truncated_from, .. } = line;
             self.joiner.push(RawLine { timestamp_ns, line, truncated_from }, now, &mut self.joined);

@@ -4,7 +4,7 @@
 //! over while the old one is still being removed) and vanish with the last of them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -16,8 +16,27 @@ use store::GapReason;
 
 use super::frames::Stream;
 
-/// How lines are read; the label `mode`.
-const MODE: &str = "poll";
+/// How lines are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// By asking Docker's API.
+    Api,
+    /// From the driver's files.
+    Files,
+}
+
+impl Mode {
+    const ALL: [Self; 2] = [Self::Api, Self::Files];
+
+    /// Value of the label `mode`.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Api => store::Container::FROM_API,
+            Self::Files => store::Container::FROM_FILES,
+        }
+    }
+}
+
 /// Seconds; requests take 0.3 ms to seconds.
 const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0];
 
@@ -56,7 +75,8 @@ struct Inner {
 #[derive(Debug)]
 pub(super) struct Series {
     name: String,
-    lines: [IntCounter; 2],
+    /// By stream and mode; of files there are some only for containers whose files are read.
+    lines: [[OnceLock<IntCounter>; 2]; 2],
     bytes: [IntCounter; 2],
     lag_seconds: Gauge,
     metrics: Metrics,
@@ -211,7 +231,8 @@ impl Metrics {
         let streams = Stream::ALL.map(Stream::name);
         let series = Arc::new(Series {
             name: name.to_owned(),
-            lines: streams.map(|stream| self.0.lines.with_label_values(&[name, stream, MODE])),
+            lines: Stream::ALL
+                .map(|stream| [OnceLock::from(self.0.lines_of(name, stream, Mode::Api)), OnceLock::new()]),
             bytes: streams.map(|stream| self.0.bytes.with_label_values(&[name, stream])),
             lag_seconds: self.0.lag_seconds.with_label_values(&[name]),
             metrics: self.clone(),
@@ -291,10 +312,17 @@ impl Metrics {
     }
 }
 
+impl Inner {
+    fn lines_of(&self, name: &str, stream: Stream, mode: Mode) -> IntCounter {
+        self.lines.with_label_values(&[name, stream.name(), mode.name()])
+    }
+}
+
 impl Series {
     /// A line was collected, from `chunks` messages, and (`cut`) shortened.
-    pub(super) fn line(&self, stream: Stream, bytes: usize, chunks: u32, cut: bool) {
-        self.lines[stream.index()].inc();
+    pub(super) fn line(&self, stream: Stream, mode: Mode, bytes: usize, chunks: u32, cut: bool) {
+        let lines = &self.lines[stream.index()][mode as usize];
+        lines.get_or_init(|| self.metrics.0.lines_of(&self.name, stream, mode)).inc();
         self.bytes[stream.index()].inc_by(bytes as u64);
         if chunks > 1 {
             self.metrics.0.partials_joined.inc();
@@ -325,11 +353,13 @@ impl Drop for Series {
         }
         by_name.remove(&self.name);
         for stream in Stream::ALL.map(Stream::name) {
-            let removed = [
-                inner.lines.remove_label_values(&[&self.name, stream, MODE]),
-                inner.bytes.remove_label_values(&[&self.name, stream]),
-            ];
-            debug_assert!(removed.iter().all(Result::is_ok), "the series were made with these labels");
+            for mode in Mode::ALL.map(Mode::name) {
+                if inner.lines.remove_label_values(&[&self.name, stream, mode]).is_err() {
+                    // No line was read in this way.
+                }
+            }
+            let removed = inner.bytes.remove_label_values(&[&self.name, stream]);
+            debug_assert!(removed.is_ok(), "the series was made with these labels");
         }
         let removed = inner.lag_seconds.remove_label_values(&[&self.name]);
         debug_assert!(removed.is_ok(), "the series was made with this label");
@@ -352,12 +382,13 @@ mod tests {
         let registry = Registry::new();
         let metrics = Metrics::new(&registry).unwrap();
         let (old, new) = (metrics.series("web"), metrics.series("web"));
-        old.line(Stream::Stdout, 10, 1, false);
+        old.line(Stream::Stdout, Mode::Api, 10, 1, false);
         old.nonblocking();
         drop(old);
-        new.line(Stream::Stdout, 10, 3, true);
-        assert_eq!(new.lines[0].get(), 2);
-        assert_eq!(series_count(&registry, "docker_logs_lines_total"), 2);
+        new.line(Stream::Stdout, Mode::Files, 10, 3, true);
+        let counted = new.lines[0].each_ref().map(|lines| lines.get().map(IntCounter::get));
+        assert_eq!(counted, [Some(1), Some(1)]);
+        assert_eq!(series_count(&registry, "docker_logs_lines_total"), 3);
         drop(new);
         assert_eq!(series_count(&registry, "docker_logs_lines_total"), 0);
         assert_eq!(series_count(&registry, "docker_logs_lag_seconds"), 0);

@@ -27,6 +27,7 @@ mod damage;
 mod departed;
 mod doorbell;
 mod engine;
+mod files;
 mod frames;
 mod host;
 mod lane;

@@ -8,6 +8,7 @@ use store::{GapReason, StoreError};
 use super::container::Description;
 use super::cursor::{Cursor, CursorError};
 use super::engine::Engine;
+use super::files::LogFiles;
 use super::frames::Stream;
 use super::lane::{Lane, Shape};
 use super::partial::Assembler;
@@ -73,7 +74,14 @@ pub(super) async fn open(
     let start = start(shared, container, history);
     let mut log = Log::new(identity, start, cursor, lanes, sink, Arc::clone(shared));
     log.compresses = container.compresses;
+    log.files = files(shared, container);
     Ok(Ok(log))
+}
+
+/// The files of its log, where these are to be read.
+pub(super) fn files(shared: &Shared, container: &Description) -> Option<LogFiles> {
+    let config = &shared.config;
+    config.read_files.then(|| LogFiles::of(container, &config.log_folder)).flatten()
 }
 
 /// What the lines of the two streams become.

@@ -11,8 +11,10 @@ use store::{CursorUpdate, GapReason};
 use super::clock::EngineClock;
 use super::cursor::Cursor;
 use super::engine::Engine;
+use super::files::{FilesError, LogFiles};
 use super::frames::{DecodeError, Decoder, Frame};
 use super::lane::{self, Lane, Shape};
+use super::metrics::Mode;
 use super::pace::{self, Pace};
 use super::poll::Query;
 use super::shared::{Permits, Shared};
@@ -20,6 +22,7 @@ use super::sink::{Sink, Stopped};
 use super::timestamp;
 use super::transport::LogsError;
 
+mod files;
 mod request;
 
 use request::Reach;
@@ -45,6 +48,8 @@ pub(super) enum ReadError {
     Logs(#[from] LogsError),
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// The process ends.
     #[error("stopped")]
     Stopped,
@@ -80,6 +85,8 @@ pub(super) struct Log {
     vanished: bool,
     /// Docker compresses what it rotates.
     pub(super) compresses: bool,
+    /// Its files, while the log is read from them and not through the API.
+    pub(super) files: Option<LogFiles>,
 }
 
 /// New messages of one read.
@@ -115,6 +122,7 @@ impl Log {
             clock_unsure: false,
             vanished: false,
             compresses: false,
+            files: None,
         }
     }
 
@@ -130,24 +138,16 @@ impl Log {
     pub(super) async fn read(&mut self, engine: &Engine, permits: &mut Permits) -> Result<u64, ReadError> {
         let (started, started_ns) = (Instant::now(), timestamp::now_ns());
         let expected = self.pace.request(started);
-        let mut query = self.next_query(engine, started_ns, expected);
-        // Since another process has read it, the clock may have been set back. Where `tail` is not counted, to ask
-        // without a time would mean to read all of every log.
-        self.clock_unsure |= !self.clock.is_known() && query.tail.is_some();
         self.brought = Brought::default();
         self.vanished = false;
         let unread = self.cursor.is_empty();
-        let outcome = loop {
-            match self.attempt(engine, query, permits, GapReason::Rotated).await {
-                Ok(Reach::Enough) => break Ok(()),
-                Ok(Reach::TooShort) if self.compresses => query = query.wider_for_compressed(),
-                Ok(Reach::TooShort) => query = query.wider(),
-                Err(error) => break Err(error),
-            }
+        let outcome = match self.read_files(permits).await {
+            Some(outcome) => outcome,
+            None => self.ask(engine, expected, permits).await,
         };
         let Brought { messages, bytes } = self.brought;
         let took = started.elapsed();
-        tracing::trace!(container = self.name, messages, ?took, ?query, error = ?outcome.as_ref().err(), "read");
+        tracing::trace!(container = self.name, messages, ?took, error = ?outcome.as_ref().err(), "read");
         self.pace.brought(messages, bytes);
         self.clock_unsure &= outcome.is_err();
         match self.start {
@@ -163,6 +163,23 @@ impl Log {
         let covered_ns = if outcome.is_ok() { Some(started_ns) } else { self.cursor.last_ns() };
         self.commit(covered_ns, permits).await?;
         outcome.map(|()| messages)
+    }
+
+    /// Reads through the API.
+    async fn ask(&mut self, engine: &Engine, expected: u64, permits: &mut Permits) -> Result<(), ReadError> {
+        self.lanes.iter_mut().for_each(|lane| lane.comes_by(Mode::Api));
+        let mut query = self.next_query(engine, timestamp::now_ns(), expected);
+        // Since another process has read it, the clock may have been set back. Where `tail` is not counted, to ask
+        // without a time would mean to read all of every log.
+        self.clock_unsure |= !self.clock.is_known() && query.tail.is_some();
+        loop {
+            tracing::trace!(container = self.name, ?query, "asks");
+            query = match self.attempt(engine, query, permits, GapReason::Rotated).await? {
+                Reach::Enough => return Ok(()),
+                Reach::TooShort if self.compresses => query.wider_for_compressed(),
+                Reach::TooShort => query.wider(),
+            }
+        }
     }
 
     /// Pause before the next read; see [`Pace::pause`].

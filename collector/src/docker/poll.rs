@@ -146,11 +146,11 @@ struct Group {
 }
 
 impl Pass {
-    /// For the reply to `query`, asked for with `cursor`.
-    pub(super) fn new(cursor: &Cursor, query: Query) -> Self {
+    /// For a reply to the bearer of `cursor`: the `whole` log (from some time on), or only its end.
+    pub(super) fn new(cursor: &Cursor, whole: bool) -> Self {
         Self {
-            whole: query.tail.is_none(),
-            may_widen: query.tail.is_some() && !cursor.is_empty(),
+            whole,
+            may_widen: !whole && !cursor.is_empty(),
             covered: cursor.is_empty(),
             streams: Default::default(),
             old: 0,
@@ -158,14 +158,32 @@ impl Pass {
         }
     }
 
-    /// For the reply to `query` where no longer one can be had.
-    pub(super) fn last_resort(cursor: &Cursor, query: Query) -> Self {
-        Self { may_widen: false, ..Self::new(cursor, query) }
+    /// As [`Pass::new`] where no longer reply can be had.
+    pub(super) fn last_resort(cursor: &Cursor, whole: bool) -> Self {
+        Self { may_widen: false, ..Self::new(cursor, whole) }
+    }
+
+    /// For messages that are known to follow on what was read.
+    pub(super) fn going_on() -> Self {
+        let stream = || StreamPass { passed: true, group: None };
+        Self {
+            whole: false,
+            may_widen: false,
+            covered: true,
+            streams: [stream(), stream()],
+            old: 0,
+            near: false,
+        }
     }
 
     /// Messages judged old so far.
     pub(super) const fn old(&self) -> u64 {
         self.old
+    }
+
+    /// Whether the messages judged last are known to follow on what was read.
+    pub(super) const fn is_covered(&self) -> bool {
+        self.covered
     }
 
     /// What `frame` is. `cursor` must have been advanced over every message judged new.

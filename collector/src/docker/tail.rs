@@ -224,7 +224,18 @@ impl Tail {
                 }
             },
         }
-        self.store_row("poll".to_owned()).await
+        if let Some(log) = self.log.as_mut().filter(|log| log.files.is_none()) {
+            // They may be there now: a container that has never run has none.
+            log.files = opening::files(&self.shared, &self.description);
+        }
+        self.store_source().await
+    }
+
+    /// Writes its row if its log is read in another way than the row says, or anything else of it changed.
+    async fn store_source(&mut self) -> Result<(), Stopped> {
+        let from_files = self.log.as_ref().is_some_and(|log| log.files.is_some());
+        let source = if from_files { Container::FROM_FILES } else { Container::FROM_API };
+        self.store_row(source.to_owned()).await
     }
 
     /// Writes its row of the catalog if anything in it changed.
@@ -232,7 +243,11 @@ impl Tail {
         let unreadable = |row: &Container| row.source.starts_with("unreadable");
         let source = match &self.row {
             // A new look at it does not make it readable.
-            Some(row) if unreadable(row) && source == "poll" => row.source.clone(),
+            Some(row)
+                if unreadable(row) && [Container::FROM_API, Container::FROM_FILES].contains(&&*source) =>
+            {
+                row.source.clone()
+            }
             _ => source,
         };
         let row = self.description.row(source);

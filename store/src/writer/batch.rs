@@ -106,8 +106,21 @@ pub struct Container {
     pub finished_ns: Option<i64>,
     /// Exit code of the last end.
     pub exit_code: Option<i64>,
-    /// How its log is read: `follow`, `poll`, `unreadable (<driver>)`, `excluded`.
+    /// How its log is read: [`Container::FROM_API`], [`Container::FROM_FILES`], `unreadable (<driver>)`, `excluded`.
     pub source: String,
+}
+
+impl Container {
+    /// Its log is read by asking Docker's API.
+    pub const FROM_API: &str = "poll";
+    /// Its log is read from the driver's files.
+    pub const FROM_FILES: &str = "files";
+
+    /// Whether its log was read, in one way or the other.
+    #[must_use]
+    pub fn was_read(&self) -> bool {
+        [Self::FROM_API, Self::FROM_FILES].contains(&self.source.as_str())
+    }
 }
 
 /// Proof that a batch is durable and visible.

@@ -59,10 +59,10 @@ impl Log {
         let mut decoder = Decoder::new(self.tty);
         let pass = match reason {
             // Behind damage the end of the log is all that can be had.
-            GapReason::DaemonError => Pass::last_resort(&self.cursor, query),
-            _ => Pass::new(&self.cursor, query),
+            GapReason::DaemonError => Pass::last_resort(&self.cursor, query.tail.is_none()),
+            _ => Pass::new(&self.cursor, query.tail.is_none()),
         };
-        let mut taker = Taker { pass, reason };
+        let mut taker = Taker::new(pass, reason);
         let reach = loop {
             let Some(chunk) = shared.unless_stopped(reply.chunk()).await?? else {
                 if let Some(frame) = decoder.finish()?
@@ -87,8 +87,20 @@ impl Log {
         Ok(reach)
     }
 
+    /// Messages are missing between what was read and `frame`.
+    fn gap_before(&mut self, frame: &Frame, reason: GapReason) {
+        let from_ns = self.cursor.gap_from_ns().unwrap_or(frame.timestamp_ns);
+        self.gap(from_ns, frame.timestamp_ns, reason);
+        self.end_lanes();
+    }
+
     /// Judges a reply that has ended.
-    fn end_of_reply(&mut self, taker: &Taker) -> Reach {
+    pub(super) fn end_of_reply(&mut self, taker: &Taker) -> Reach {
+        if taker.ends_in_damage() {
+            let now_ns = timestamp::now_ns();
+            self.gap(self.cursor.gap_from_ns().unwrap_or(now_ns), now_ns, GapReason::DaemonError);
+            self.end_lanes();
+        }
         match taker.pass.end(&self.cursor) {
             End::Complete => Reach::Enough,
             End::Vanished => {
@@ -115,13 +127,29 @@ impl Log {
 }
 
 /// Takes the messages of one reply into a log.
-struct Taker {
-    pass: Pass,
+pub(super) struct Taker {
+    pub(super) pass: Pass,
     /// Why messages are missing where they are.
     reason: GapReason,
+    /// Something that is no message stood before the next one.
+    damaged: bool,
 }
 
 impl Taker {
+    pub(super) const fn new(pass: Pass, reason: GapReason) -> Self {
+        Self { pass, reason, damaged: false }
+    }
+
+    /// What stands here is no message: unless it was passed before, there is a gap.
+    pub(super) const fn damaged(&mut self) {
+        self.damaged = true;
+    }
+
+    /// Whether the log ended with damage behind what was read.
+    pub(super) fn ends_in_damage(&self) -> bool {
+        self.damaged && self.pass.is_covered()
+    }
+
     fn take_all(&mut self, log: &mut Log, decoder: &mut Decoder, now: Instant) -> Result<Reach, DecodeError> {
         while let Some(frame) = decoder.next_frame()? {
             if let Reach::TooShort = self.take(log, &frame, now) {
@@ -131,19 +159,17 @@ impl Taker {
         Ok(Reach::Enough)
     }
 
-    fn take(&mut self, log: &mut Log, frame: &Frame, now: Instant) -> Reach {
+    pub(super) fn take(&mut self, log: &mut Log, frame: &Frame, now: Instant) -> Reach {
         if log.begins_behind(frame) {
             return Reach::Enough;
         }
+        let damaged = std::mem::take(&mut self.damaged);
         match self.pass.judge(&log.cursor, frame) {
             Verdict::Old => return Reach::Enough,
             Verdict::TooShort => return Reach::TooShort,
+            Verdict::New if damaged => log.gap_before(frame, GapReason::DaemonError),
             Verdict::New => {}
-            Verdict::NewAfterGap => {
-                let from_ns = log.cursor.gap_from_ns().unwrap_or(frame.timestamp_ns);
-                log.gap(from_ns, frame.timestamp_ns, self.reason);
-                log.end_lanes();
-            }
+            Verdict::NewAfterGap => log.gap_before(frame, self.reason),
         }
         let (mark, set_back) = log.cursor.advance(frame);
         if set_back {

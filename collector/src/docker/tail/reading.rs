@@ -40,8 +40,12 @@ impl Tail {
         let started = Instant::now();
         self.last_read = Some(started);
         let ended = std::mem::take(&mut self.bell_ended);
+        let had_files = log.files.is_some();
         let outcome = log.read(engine, &mut permits).await;
         drop(permits);
+        if had_files && log.files.is_none() {
+            self.store_source().await?;
+        }
         match outcome {
             Ok(new) => {
                 self.recovered();
