@@ -49,6 +49,15 @@ pub enum StoreError {
         /// The newest version this build reads.
         known: i64,
     },
+    /// Records, and nothing that says what they are.
+    #[error(
+        "`{path}` is missing or empty, though records are stored beside it: put it back, restore a backup with \
+         `binnacle restore --force`, or move the folder `windows` and the files `catalog.db*` away to begin anew"
+    )]
+    NoCatalog {
+        /// The catalog's file.
+        path: String,
+    },
     /// The operating system says no.
     #[error("cannot {action} `{path}`: {source}")]
     Io {

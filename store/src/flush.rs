@@ -15,10 +15,10 @@ use crate::catalog::{Installed, PartRow, WindowRow};
 use crate::config::Config;
 use crate::error::StoreError;
 use crate::head::Commit;
+use crate::orphans;
 use crate::part::{PartId, PartWriter, WrittenPart};
 use crate::parts::{PartEntry, WINDOWS_DIR, window_dir};
 use crate::record::{Record, StreamId, TimeRange};
-use crate::recovery;
 use crate::state::{State, WindowParts};
 use crate::terms::BlockWords;
 use crate::writer::committer::Committer;
@@ -132,7 +132,7 @@ impl Flusher {
         let mut built = Built::default();
         if let Err(error) = self.build(commits, &mut built) {
             for file in &built.files {
-                recovery::remove(file);
+                orphans::remove(file);
             }
             return Err(error);
         }
@@ -150,7 +150,7 @@ impl Flusher {
         let mut built = Built::default();
         if let Err(error) = self.build(&[Arc::new(commit)], &mut built) {
             for file in &built.files {
-                recovery::remove(file);
+                orphans::remove(file);
             }
             return Err(error);
         }

@@ -12,8 +12,8 @@ use crate::config::RetentionConfig;
 use crate::error::StoreError;
 use crate::indexer::Indexer;
 use crate::merge;
+use crate::orphans;
 use crate::parts::PartEntry;
-use crate::recovery;
 use crate::retention;
 use crate::spans;
 use crate::writer::lifecycle::{Request, next_request};
@@ -105,14 +105,14 @@ impl Trash {
             let held = Arc::strong_count(part) > 1;
             let keep = age < GRACE || (held && age < MAX_GRACE);
             if !keep {
-                recovery::remove(&part.path);
+                orphans::remove(&part.path);
             }
             keep
         });
         self.folders.retain(|(since, folder)| {
             let keep = now.duration_since(*since) < GRACE;
             if !keep {
-                recovery::remove(folder);
+                orphans::remove(folder);
             }
             keep
         });
@@ -121,10 +121,10 @@ impl Trash {
     /// Deletes everything at once: the disk is nearly full, and queries that read it lose.
     pub(crate) fn empty_now(&mut self) {
         for (_, part) in self.parts.drain(..) {
-            recovery::remove(&part.path);
+            orphans::remove(&part.path);
         }
         for (_, folder) in self.folders.drain(..) {
-            recovery::remove(&folder);
+            orphans::remove(&folder);
         }
     }
 }

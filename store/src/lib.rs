@@ -27,6 +27,7 @@ pub mod lifecycle;
 mod lock;
 mod merge;
 mod metrics;
+mod orphans;
 mod part;
 mod parts;
 mod payload;

@@ -14,10 +14,10 @@ use crate::catalog::{Installed, PartRow, WindowRow, part_file};
 use crate::error::StoreError;
 use crate::flush::{is_small, row_of};
 use crate::keeper::Keeper;
+use crate::orphans;
 use crate::part::{Part, PartId, PartWriter, WrittenPart};
 use crate::parts::{PartEntry, window_dir};
 use crate::record::{StreamId, TimeRange};
-use crate::recovery;
 use crate::state::WindowParts;
 use crate::writer::lifecycle::Step;
 use crate::writer::threads::Common;
@@ -161,7 +161,7 @@ fn merge(common: &Arc<Common>, window: &WindowParts, entries: &[Arc<PartEntry>])
     let row = row_of(id, window_row.id, &written, seqs);
     let records: u64 = entries.iter().map(|entry| entry.row.records).sum();
     if row.records != records {
-        recovery::remove(&path);
+        orphans::remove(&path);
         let what = format!(
             "merging parts of `{}` gave {} records instead of {records}",
             path.display(),
@@ -173,7 +173,7 @@ fn merge(common: &Arc<Common>, window: &WindowParts, entries: &[Arc<PartEntry>])
         common.tenure.reached(Step::PartsWritten).and_then(|()| swap(common, window_row, row, entries));
     match &swapped {
         Ok(true) => common.fresh_words.add(window_row, id, written.words),
-        Ok(false) => recovery::remove(&path),
+        Ok(false) => orphans::remove(&path),
         Err(_) => {}
     }
     swapped.map_err(Failure::Store)

@@ -1,29 +1,28 @@
 //! Opening a data folder as its writer: whatever state the last one left, the result is consistent.
 //!
 //! The catalog alone says what is stored. Files it does not know are remains of unfinished work and are
-//! deleted; what it knows and cannot be read is reported and left out, and never ends the start.
+//! deleted; what it knows and cannot be read is reported and left out, and does not end the start.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use crate::Config;
 use crate::backup::STAGING_DIR;
-use crate::catalog::{BatchRow, CatalogWriter, PartRow, WindowRow};
+use crate::catalog::{self, BatchRow, CatalogWriter, PartRow, WindowRow, wal};
 use crate::error::StoreError;
 use crate::head::Commit;
 use crate::metrics::Metrics;
-use crate::parts::{PartEntry, WINDOWS_DIR};
+use crate::orphans;
+use crate::parts::PartEntry;
 use crate::payload;
 use crate::record::{Labels, StreamId};
 use crate::state::{State, WindowParts, Windows};
 use crate::writer::budget::Budget;
 use crate::writer::committer::Streams;
-use crate::writer::{Gap, GapReason};
-
-/// Folders of deleted windows on their way out.
-pub(crate) const TRASH_DIR: &str = "trash";
+use crate::writer::{Batch, Gap, GapReason};
 
 /// What a writer begins with.
 #[derive(Debug)]
@@ -50,6 +49,9 @@ pub(crate) fn open(
         return Err(StoreError::Restoring { dir: dir.display().to_string() });
     }
     let window_ns = i64::try_from(config.window.0.as_nanos()).unwrap_or(i64::MAX);
+    // SQLite leaves out what is damaged without a word, and then writes over it.
+    let lost = lost_commits(&catalog::file_of(dir));
+    orphans::refuse_without_catalog(dir)?;
     let mut catalog = CatalogWriter::open(dir, window_ns)?;
     let found_window_ns = catalog.window_ns()?;
     if found_window_ns != window_ns {
@@ -61,7 +63,7 @@ pub(crate) fn open(
     let (stream_rows, last_stream) = catalog.streams()?;
     let (windows, parts) = catalog.windows_and_parts()?;
     let mut next_seq = parts.iter().map(|part| part.end_seq).max().unwrap_or(0);
-    remove_orphans(dir, &windows, &parts);
+    orphans::clear(dir, &windows, &parts, lost.is_none());
     let (last_window, last_part) = catalog.highest_window_and_part()?;
     let mut state = State::default();
     state.add_streams(&stream_rows);
@@ -79,8 +81,34 @@ pub(crate) fn open(
         );
         catalog.quarantine(row.id, Some(&gap_of(&row)))?;
     }
+    if let Some((what, gap)) = lost {
+        metrics.damaged.inc();
+        tracing::error!(
+            what,
+            "commits are lost that had been acknowledged; `binnacle verify` checks the rest"
+        );
+        let gaps = Batch { gaps: vec![gap], ..Batch::default() };
+        catalog.commit(&[], &[], std::iter::once(&gaps))?;
+    }
     let streams = Streams::new(&stream_rows, last_stream);
     Ok(Recovered { catalog, streams, state, window_ns: found_window_ns, next_seq, last_window, last_part })
+}
+
+/// What is wrong with the catalog's log, and when the commits were made that may be lost with it: after the catalog was
+/// last written back, and before the log was last written.
+fn lost_commits(catalog: &Path) -> Option<(String, Gap)> {
+    let what = match wal::damage(catalog) {
+        Ok(damage) => damage?,
+        Err(error) => format!("cannot read the log of `{}`: {error}", catalog.display()),
+    };
+    let written_ns = |path: &Path| {
+        let time = fs::metadata(path).ok()?.modified().ok()?;
+        i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_nanos()).ok()
+    };
+    let from_ns = written_ns(catalog).unwrap_or(0);
+    let to_ns = written_ns(&wal::file_of(catalog)).unwrap_or(from_ns).max(from_ns);
+    let (source, name) = ("store".to_owned(), "the log of the catalog".to_owned());
+    Some((what, Gap { source, name, from_ns, to_ns, lines: None, reason: GapReason::Damaged }))
 }
 
 /// Reads the batches into the head; returns those that cannot be read, and why.
@@ -153,48 +181,5 @@ fn report_missing(windows: &Windows, metrics: &Metrics) {
     }
 }
 
-/// Deletes files and folders of windows that the catalog does not know. What cannot be deleted is reported
-/// and stays: it is in nobody's way.
-fn remove_orphans(dir: &Path, windows: &[WindowRow], parts: &[PartRow]) {
-    remove(&dir.join(TRASH_DIR));
-    let folders: HashSet<String> = windows.iter().map(WindowRow::folder).collect();
-    let root = dir.join(WINDOWS_DIR);
-    for name in entries(&root) {
-        if !folders.contains(&name) {
-            remove(&root.join(&name));
-        }
-    }
-    for window in windows {
-        let folder = root.join(window.folder());
-        let known: HashSet<String> =
-            parts.iter().filter(|part| part.window == window.id).map(PartRow::file).collect();
-        for name in entries(&folder) {
-            if name.starts_with("part-") && !known.contains(&name) {
-                remove(&folder.join(&name));
-            }
-        }
-    }
-}
-
-/// Names in a folder; none when it cannot be read.
-fn entries(dir: &Path) -> Vec<String> {
-    match fs::read_dir(dir) {
-        Ok(entries) => entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect(),
-        Err(error) => {
-            if error.kind() != std::io::ErrorKind::NotFound {
-                tracing::warn!(path = %dir.display(), %error, "cannot look for remains of unfinished work");
-            }
-            Vec::new()
-        }
-    }
-}
-
-/// Deletes a file or a folder with all in it.
-pub(crate) fn remove(path: &Path) {
-    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    match removed {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => tracing::warn!(path = %path.display(), %error, "cannot delete"),
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,7 @@ pub fn to_folder(
         && before.store.is_some()
         && before.store != held.store
     {
-        crate::recovery::remove(&held.catalog);
+        crate::orphans::remove(&held.catalog);
         return Err(refused(target, "holds a backup of another data folder"));
     }
     let manifest = Manifest { damage: held.damage.clone(), ..Manifest::new(held.store) };
@@ -204,7 +204,7 @@ impl Backup<'_> {
         let mut removed = 0;
         for name in names(self.target).into_iter().filter(|name| is_catalog(name)) {
             if !wanted.contains(name.as_str()) {
-                crate::recovery::remove(&self.target.join(name));
+                crate::orphans::remove(&self.target.join(name));
             }
         }
         for window in names(&self.target.join(WINDOWS_DIR)) {
@@ -212,7 +212,7 @@ impl Backup<'_> {
             for part in names(&folder) {
                 let path = format!("{WINDOWS_DIR}/{window}/{part}");
                 if (is_ours(&path) && !wanted.contains(path.as_str())) || part.ends_with(".tmp") {
-                    crate::recovery::remove(&folder.join(part));
+                    crate::orphans::remove(&folder.join(part));
                     removed += 1;
                 }
             }

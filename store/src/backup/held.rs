@@ -57,7 +57,7 @@ impl Held {
     }
 
     fn try_take(data: &Path, catalog: &Path) -> Result<Self, StoreError> {
-        crate::recovery::remove(catalog);
+        crate::orphans::remove(catalog);
         CatalogReader::open(data)?.copy_to(catalog)?;
         let mut copy = CatalogReader::open_copy(catalog)?;
         let store = copy.store_id()?;

@@ -13,8 +13,8 @@ use super::folder::sync;
 use super::manifest::{Entry, FILE, MAX_BYTES, Manifest, is_catalog, is_ours};
 use super::{BackupError, Progress};
 use crate::lock::FolderLock;
+use crate::orphans::{self, TRASH_DIR};
 use crate::parts::WINDOWS_DIR;
-use crate::recovery::{self, TRASH_DIR};
 use crate::{catalog, lock};
 
 /// Folder within the data folder that takes up the files before they count.
@@ -70,7 +70,7 @@ pub fn restore(
     }
     // A restore that was interrupted between the steps below has nothing left to lose.
     let staging = data.join(STAGING_DIR);
-    recovery::remove(&staging);
+    orphans::remove(&staging);
     let mut staged = Staged { dir: staging.clone(), found: HashMap::new(), progress: Progress::default() };
     let result = staged.fill(from, progress).and_then(|manifest| {
         let damage = staged.compare(&manifest)?;
@@ -82,7 +82,7 @@ pub fn restore(
     let (manifest, mut damage) = match result {
         Ok(compared) => compared,
         Err(error) => {
-            recovery::remove(&staging);
+            orphans::remove(&staging);
             return Err(error);
         }
     };
@@ -205,7 +205,7 @@ impl Staged {
         for path in others.keys() {
             damage.push(format!("`{path}` does not belong to the backup"));
             if !is_catalog(path) {
-                recovery::remove(&self.dir.join(path));
+                orphans::remove(&self.dir.join(path));
             }
         }
         if !manifest.catalog().is_some_and(|entry| self.found.contains_key(&entry.path)) {
@@ -231,11 +231,11 @@ fn unreadable(path: &Path, what: &str) -> BackupError {
 fn take_place(data: &Path, staging: &Path) -> Result<(), BackupError> {
     sync_all(staging)?;
     for suffix in ["", "-wal", "-shm", "-journal"] {
-        recovery::remove(&data.join(format!("{}{suffix}", catalog::FILE)));
+        orphans::remove(&data.join(format!("{}{suffix}", catalog::FILE)));
     }
     let windows = data.join(WINDOWS_DIR);
-    recovery::remove(&windows);
-    recovery::remove(&data.join(TRASH_DIR));
+    orphans::remove(&windows);
+    orphans::remove(&data.join(TRASH_DIR));
     let moved = |name: &str| {
         let (from, to) = (staging.join(name), data.join(name));
         fs::rename(&from, &to).map_err(|e| BackupError::io("put in place", &to, e))
@@ -245,7 +245,7 @@ fn take_place(data: &Path, staging: &Path) -> Result<(), BackupError> {
     }
     moved(catalog::FILE)?;
     sync(data)?;
-    recovery::remove(staging);
+    orphans::remove(staging);
     sync(data)
 }
 

@@ -4,8 +4,10 @@
 //! cursors that cover it and its gaps are one row set of one transaction; so are the parts that replace
 //! batches and the deletion of these batches. docs/on-disk-format.md describes the tables.
 
+mod checksum;
 mod read;
 mod schema;
+pub(crate) mod wal;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -120,7 +122,7 @@ impl Failure {
 }
 
 /// Where the catalog of a data folder is.
-fn file_of(dir: &Path) -> PathBuf {
+pub(crate) fn file_of(dir: &Path) -> PathBuf {
     dir.join(FILE)
 }
 

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
-use super::{BatchRow, Failure, PartRow, StreamRow, WindowRow, connect, decode_labels, file_of, schema};
+use super::{
+    BatchRow, Failure, PartRow, StreamRow, WindowRow, checksum, connect, decode_labels, file_of, schema,
+};
 use crate::Level;
 use crate::error::StoreError;
 use crate::record::{StreamId, TimeRange};
@@ -36,8 +38,12 @@ impl CatalogReader {
     fn open_file(dir: &Path, path: &Path) -> Result<Self, StoreError> {
         let fail = Failure { path: path.into() };
         let no_store = || StoreError::NoStore { dir: dir.display().to_string() };
-        if !path.try_exists().map_err(|e| StoreError::io("open", path, e))? {
-            return Err(no_store());
+        match std::fs::metadata(path) {
+            // SQLite would delete the log of an empty file.
+            Ok(found) if found.len() == 0 => return Err(no_store()),
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(no_store()),
+            Err(error) => return Err(StoreError::io("open", path, error)),
         }
         let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(fail.of("open"))?;
         let version = user_version(&connection).map_err(fail.of("open"))?;
@@ -133,10 +139,9 @@ impl CatalogReader {
     pub(crate) fn gaps(&self, range: TimeRange) -> Result<Vec<Gap>, StoreError> {
         let read = || {
             self.connection
-                .prepare_cached(
-                    "SELECT source, name, from_ns, to_ns, lines, reason FROM gaps
-                     WHERE to_ns >= ?1 AND from_ns < ?2 ORDER BY from_ns, id",
-                )?
+                .prepare_cached(&format!(
+                    "SELECT {GAP_COLUMNS} FROM gaps WHERE to_ns >= ?1 AND from_ns < ?2 ORDER BY from_ns, id"
+                ))?
                 .query_map([range.start_ns, range.end_ns], gap_of)?
                 .collect::<rusqlite::Result<Vec<_>>>()
         };
@@ -147,11 +152,9 @@ impl CatalogReader {
     pub(crate) fn containers(&self) -> Result<Vec<Container>, StoreError> {
         let read = || {
             self.connection
-                .prepare_cached(
-                    "SELECT id, name, image, service, project, state, created_ns, started_ns, finished_ns,
-                            exit_code, source
-                     FROM containers ORDER BY created_ns, id",
-                )?
+                .prepare_cached(&format!(
+                    "SELECT {CONTAINER_COLUMNS} FROM containers ORDER BY created_ns, id"
+                ))?
                 .query_map([], container_of)?
                 .collect::<rusqlite::Result<Vec<_>>>()
         };
@@ -227,6 +230,45 @@ impl View<'_> {
             found.push(format!("a row of `{}` belongs to nothing", row.get::<_, String>(0)?));
         }
         Ok(found)
+    }
+
+    /// Rows whose checksum does not fit, in words. Rows of an earlier format have none.
+    pub(crate) fn wrong_rows(&self) -> rusqlite::Result<Vec<String>> {
+        let mut wrong = Vec::new();
+        if user_version(self.connection)? < schema::FORMAT_WITH_CHECKSUMS {
+            return Ok(wrong);
+        }
+        let mut check = |select: &str, name: &dyn Fn(&Row<'_>) -> rusqlite::Result<(String, i64)>| {
+            let mut statement = self.connection.prepare(select)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let stored: Option<i64> = row.get("checksum")?;
+                match name(row) {
+                    Ok((_, checksum)) if stored.is_none_or(|stored| stored == checksum) => {}
+                    Ok((name, _)) => wrong.push(format!("checksum of {name}")),
+                    Err(error) => wrong.push(format!("a row cannot be read: {error}")),
+                }
+            }
+            Ok::<_, rusqlite::Error>(())
+        };
+        check("SELECT * FROM streams", &|row| {
+            let (id, labels): (u64, Vec<u8>) = (row.get("id")?, row.get("labels")?);
+            let checksum = checksum::of_stream(id, &labels, row.get("min_ns")?, row.get("max_ns")?);
+            Ok((format!("stream {id}"), checksum))
+        })?;
+        check("SELECT * FROM cursors", &|row| {
+            let (source, position): (String, Option<Vec<u8>>) = (row.get("source")?, row.get("position")?);
+            let checksum = checksum::of_cursor(&source, position.as_deref(), row.get("covered_ns")?);
+            Ok((format!("the position of `{source}`"), checksum))
+        })?;
+        check(&format!("SELECT {GAP_COLUMNS}, checksum, id FROM gaps"), &|row| {
+            Ok((format!("gap {}", row.get::<_, i64>("id")?), checksum::of_gap(&gap_of(row)?)))
+        })?;
+        check(&format!("SELECT {CONTAINER_COLUMNS}, checksum FROM containers"), &|row| {
+            let container = container_of(row)?;
+            Ok((format!("container `{}`", container.name), checksum::of_container(&container)))
+        })?;
+        Ok(wrong)
     }
 
     /// Hands batches with a higher number than `after` to `each`, oldest first.
@@ -351,6 +393,9 @@ pub(super) fn each_batch_after(
     Ok(())
 }
 
+/// What [`gap_of`] reads.
+const GAP_COLUMNS: &str = "source, name, from_ns, to_ns, lines, reason";
+
 fn gap_of(row: &Row<'_>) -> rusqlite::Result<Gap> {
     let reason: String = row.get(5)?;
     Ok(Gap {
@@ -362,6 +407,10 @@ fn gap_of(row: &Row<'_>) -> rusqlite::Result<Gap> {
         reason: GapReason::from_name(&reason).unwrap_or(GapReason::Damaged),
     })
 }
+
+/// What [`container_of`] reads.
+const CONTAINER_COLUMNS: &str =
+    "id, name, image, service, project, state, created_ns, started_ns, finished_ns, exit_code, source";
 
 fn container_of(row: &Row<'_>) -> rusqlite::Result<Container> {
     Ok(Container {

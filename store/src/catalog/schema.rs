@@ -4,8 +4,11 @@ use rusqlite::Connection;
 
 /// Version of the tables and of everything they point to. A newer one is refused on open.
 ///
-/// 1: the first; 2: with spans.
-pub(crate) const FORMAT: i64 = 2;
+/// 1: the first; 2: with spans; 3: with checksums of rows.
+pub(crate) const FORMAT: i64 = 3;
+
+/// The first format with checksums of rows.
+pub(super) const FORMAT_WITH_CHECKSUMS: i64 = 3;
 
 /// Marks the file as ours (`PRAGMA application_id`): "bncl".
 pub(super) const APPLICATION_ID: i64 = 0x626e_636c;
@@ -121,13 +124,24 @@ CREATE TABLE span_tags (
 ) WITHOUT ROWID, STRICT;
 ";
 
+/// What format 3 added. Rows of before have no checksum until they change.
+const CHECKSUMS: &str = "
+ALTER TABLE streams ADD COLUMN checksum INTEGER;
+ALTER TABLE cursors ADD COLUMN checksum INTEGER;
+ALTER TABLE gaps ADD COLUMN checksum INTEGER;
+ALTER TABLE containers ADD COLUMN checksum INTEGER;
+";
+
 /// Brings the tables of an older format up to date.
 pub(super) fn upgrade(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
     if found >= FORMAT {
         return Ok(());
     }
     let transaction = connection.transaction()?;
-    transaction.execute_batch(SPAN_TABLES)?;
+    if found < 2 {
+        transaction.execute_batch(SPAN_TABLES)?;
+    }
+    transaction.execute_batch(CHECKSUMS)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
 }
@@ -137,6 +151,7 @@ pub(super) fn create(connection: &mut Connection, window_ns: i64) -> rusqlite::R
     let transaction = connection.transaction()?;
     transaction.execute_batch(TABLES)?;
     transaction.execute_batch(SPAN_TABLES)?;
+    transaction.execute_batch(CHECKSUMS)?;
     transaction.execute(
         "INSERT INTO settings VALUES ('window_ns', ?1), ('generation', 0), ('store_id', random() & ?2)",
         [window_ns, i64::MAX],

@@ -5,11 +5,16 @@
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{CachedStatement, Connection, OpenFlags, Transaction, named_params, params};
+use rusqlite::{
+    CachedStatement, Connection, OpenFlags, OptionalExtension as _, Transaction, named_params, params,
+};
 
 use super::read::{self, generation};
-use super::{BatchRow, Failure, PartRow, StreamRow, WindowRow, connect, encode_labels, file_of, schema};
+use super::{
+    BatchRow, Failure, PartRow, StreamRow, WindowRow, checksum, connect, encode_labels, file_of, schema,
+};
 use crate::error::StoreError;
+use crate::orphans;
 use crate::record::StreamId;
 use crate::spans::{self, EncodedTrace, StoredTraces};
 use crate::writer::{Batch, Container, CursorUpdate, Gap};
@@ -83,6 +88,9 @@ impl CatalogWriter {
             .map_err(fail.of("open"))?;
         let format =
             if tables > 0 { Some(read::check_format(&connection, &path, dir, &fail)?) } else { None };
+        if tables == 0 && orphans::has_parts(dir) {
+            return Err(StoreError::NoCatalog { path: path.display().to_string() });
+        }
         configure(&connection, tables == 0).map_err(fail.of("set up"))?;
         match format {
             Some(found) => schema::upgrade(&mut connection, found).map_err(fail.of("upgrade the tables"))?,
@@ -268,9 +276,13 @@ fn store_all<'a>(
     appends: impl Iterator<Item = &'a Batch>,
 ) -> rusqlite::Result<Vec<u64>> {
     for stream in streams {
+        let labels = encode_labels(&stream.labels);
+        let checksum = checksum::of_stream(stream.id.0, &labels, stream.min_ns, stream.max_ns);
         transaction
-            .prepare_cached("INSERT INTO streams (id, labels, min_ns, max_ns) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![stream.id.0, encode_labels(&stream.labels), stream.min_ns, stream.max_ns])?;
+            .prepare_cached(
+                "INSERT INTO streams (id, labels, min_ns, max_ns, checksum) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![stream.id.0, labels, stream.min_ns, stream.max_ns, checksum])?;
     }
     let mut ids = Vec::with_capacity(payloads.len());
     for batch in payloads {
@@ -300,11 +312,16 @@ fn store_all<'a>(
 
 fn update_coverage(transaction: &Transaction<'_>, coverage: &[(String, i64)]) -> rusqlite::Result<()> {
     for (source, covered_ns) in coverage {
-        transaction
+        let changed: Option<(Option<Vec<u8>>, Option<i64>)> = transaction
             .prepare_cached(
-                "UPDATE cursors SET covered_ns = max(coalesce(covered_ns, ?2), ?2) WHERE source = ?1",
+                "UPDATE cursors SET covered_ns = max(coalesce(covered_ns, ?2), ?2) WHERE source = ?1
+                 RETURNING position, covered_ns",
             )?
-            .execute(params![source, covered_ns])?;
+            .query_row(params![source, covered_ns], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        if let Some((position, covered_ns)) = changed {
+            seal_cursor(transaction, source, position.as_deref(), covered_ns)?;
+        }
     }
     Ok(())
 }
@@ -312,19 +329,37 @@ fn update_coverage(transaction: &Transaction<'_>, coverage: &[(String, i64)]) ->
 fn update_cursors(transaction: &Transaction<'_>, cursors: &[CursorUpdate]) -> rusqlite::Result<()> {
     for cursor in cursors {
         // Coverage outlives a forgotten position, so that answers still say how far the source was read.
-        transaction
+        let (position, covered_ns): (Option<Vec<u8>>, Option<i64>) = transaction
             .prepare_cached(
                 "INSERT INTO cursors (source, position, covered_ns) VALUES (?1, ?2, ?3)
                  ON CONFLICT (source) DO UPDATE SET
-                     position = excluded.position, covered_ns = coalesce(excluded.covered_ns, covered_ns)",
+                     position = excluded.position, covered_ns = coalesce(excluded.covered_ns, covered_ns)
+                 RETURNING position, covered_ns",
             )?
-            .execute(params![cursor.source, cursor.position, cursor.covered_ns])?;
+            .query_row(params![cursor.source, cursor.position, cursor.covered_ns], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+        seal_cursor(transaction, &cursor.source, position.as_deref(), covered_ns)?;
         if cursor.position.is_none() {
             transaction
                 .prepare_cached("DELETE FROM cursors WHERE source = ?1 AND covered_ns IS NULL")?
                 .execute([&cursor.source])?;
         }
     }
+    Ok(())
+}
+
+/// Gives a row that has just changed its checksum.
+fn seal_cursor(
+    transaction: &Transaction<'_>,
+    source: &str,
+    position: Option<&[u8]>,
+    covered_ns: Option<i64>,
+) -> rusqlite::Result<()> {
+    let checksum = checksum::of_cursor(source, position, covered_ns);
+    transaction
+        .prepare_cached("UPDATE cursors SET checksum = ?2 WHERE source = ?1")?
+        .execute(params![source, checksum])?;
     Ok(())
 }
 
@@ -335,9 +370,18 @@ fn insert_gaps<'a>(
     for gap in gaps {
         transaction
             .prepare_cached(
-                "INSERT INTO gaps (source, name, from_ns, to_ns, lines, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO gaps (source, name, from_ns, to_ns, lines, reason, checksum)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
-            .execute(params![gap.source, gap.name, gap.from_ns, gap.to_ns, gap.lines, gap.reason.name()])?;
+            .execute(params![
+                gap.source,
+                gap.name,
+                gap.from_ns,
+                gap.to_ns,
+                gap.lines,
+                gap.reason.name(),
+                checksum::of_gap(gap),
+            ])?;
     }
     Ok(())
 }
@@ -346,8 +390,10 @@ fn update_containers(transaction: &Transaction<'_>, containers: &[Container]) ->
     for container in containers {
         let mut statement: CachedStatement<'_> = transaction.prepare_cached(
             "INSERT OR REPLACE INTO containers
-                 (id, name, image, service, project, state, created_ns, started_ns, finished_ns, exit_code, source)
-             VALUES (:id, :name, :image, :service, :project, :state, :created, :started, :finished, :exit, :source)",
+                 (id, name, image, service, project, state, created_ns, started_ns, finished_ns, exit_code, source,
+                  checksum)
+             VALUES (:id, :name, :image, :service, :project, :state, :created, :started, :finished, :exit, :source,
+                     :checksum)",
         )?;
         statement.execute(named_params! {
             ":id": container.id,
@@ -361,6 +407,7 @@ fn update_containers(transaction: &Transaction<'_>, containers: &[Container]) ->
             ":finished": container.finished_ns,
             ":exit": container.exit_code,
             ":source": container.source,
+            ":checksum": checksum::of_container(container),
         })?;
     }
     Ok(())
@@ -383,11 +430,17 @@ fn insert_parts(transaction: &Transaction<'_>, installed: &Installed) -> rusqlit
         transaction.execute("DELETE FROM batches WHERE id <= ?1", [batch])?;
     }
     for (stream, min_ns, max_ns) in &installed.streams {
-        transaction
+        let row = transaction
             .prepare_cached(
-                "UPDATE streams SET min_ns = min(min_ns, ?2), max_ns = max(max_ns, ?3) WHERE id = ?1",
+                "UPDATE streams SET min_ns = min(min_ns, ?2), max_ns = max(max_ns, ?3) WHERE id = ?1
+                 RETURNING labels, min_ns, max_ns",
             )?
-            .execute(params![stream.0, min_ns, max_ns])?;
+            .query_row(params![stream.0, min_ns, max_ns], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        let Some((labels, min_ns, max_ns)): Option<(Vec<u8>, i64, i64)> = row else { continue };
+        transaction
+            .prepare_cached("UPDATE streams SET checksum = ?2 WHERE id = ?1")?
+            .execute(params![stream.0, checksum::of_stream(stream.0, &labels, min_ns, max_ns)])?;
     }
     advance_generation(transaction)
 }

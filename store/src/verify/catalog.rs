@@ -24,7 +24,7 @@ pub(super) struct Told {
 impl Told {
     /// Reads the catalog, and checks it by itself.
     pub(super) fn read(view: &View<'_>, report: &mut Report, path: &str) -> rusqlite::Result<Self> {
-        for what in view.integrity()? {
+        for what in view.integrity()?.into_iter().chain(view.wrong_rows()?) {
             report.damage.push(format!("`{path}`: {what}"));
         }
         let (windows, parts) = (view.windows()?, view.parts()?);

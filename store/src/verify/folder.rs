@@ -4,16 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 
+use super::Report;
 use super::catalog::{self, Told};
-use super::{Report, wal};
 use crate::backup::STAGING_DIR;
-use crate::catalog::{FILE, PartRow, WindowRow};
+use crate::catalog::{FILE, PartRow, WindowRow, wal};
 use crate::error::StoreError;
 use crate::index::WordIndex;
 use crate::lock;
+use crate::orphans::{SET_ASIDE_DIR, TRASH_DIR};
 use crate::part::Part;
 use crate::parts::{WINDOWS_DIR, index_dir, window_dir};
-use crate::recovery::TRASH_DIR;
 
 /// How often to look again for the parts that took the place of those merged meanwhile.
 const ROUNDS: usize = 3;
@@ -141,6 +141,9 @@ fn others(dir: &Path, told: &Told, in_use: bool, report: &mut Report) {
             _ if known.contains(&name) => {}
             [file] if file == lock::FILE || is_catalog(file) => {}
             [TRASH_DIR | STAGING_DIR, ..] => report.notes.push(format!("`{}` is left over", path.display())),
+            [SET_ASIDE_DIR, ..] => report
+                .notes
+                .push(format!("`{}` was set aside: a damaged catalog did not know it", path.display())),
             [WINDOWS_DIR, window, "index", ..] if folders.contains_key(window) => {}
             [WINDOWS_DIR, _, part] if in_use || is_remains(part, told.last_part) => {
                 report.notes.push(format!("`{}` is left over; the next start deletes it", path.display()));

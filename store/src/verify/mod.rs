@@ -8,7 +8,6 @@ mod catalog;
 mod folder;
 #[cfg(test)]
 mod tests;
-mod wal;
 
 use std::path::Path;
 

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::data;
-use crate::writer::{Batch, Writer};
+use crate::writer::{Batch, Container, CursorUpdate, Gap, GapReason, Writer};
 use crate::{Config, Labels, Level, Record};
 
 fn seeded(i: i64) -> Record {
@@ -87,6 +87,65 @@ fn damage_to_the_log_of_the_catalog_is_found() {
     fs::write(&index, &known).unwrap();
     fs::write(&log, &whole[..whole.len() / 2]).unwrap();
     assert!(found(dir.path()).iter().any(|what| what.contains("-wal")));
+}
+
+#[test]
+fn changed_rows_of_the_catalog_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = Writer::open(dir.path(), &Config::default(), &prometheus::Registry::new()).unwrap();
+    let cursor = |covered_ns| CursorUpdate {
+        source: "docker/1".to_owned(),
+        position: Some(b"p1".to_vec()),
+        covered_ns,
+    };
+    let gap = Gap {
+        source: "docker/1".to_owned(),
+        name: "web".to_owned(),
+        from_ns: 1,
+        to_ns: 2,
+        lines: None,
+        reason: GapReason::Rotated,
+    };
+    let container = Container {
+        id: "1".to_owned(),
+        name: "web".to_owned(),
+        image: "shop".to_owned(),
+        service: "web".to_owned(),
+        project: String::new(),
+        state: "running".to_owned(),
+        created_ns: 1,
+        started_ns: None,
+        finished_ns: Some(3),
+        exit_code: Some(0),
+        source: "poll".to_owned(),
+    };
+    for covered_ns in [Some(5), None] {
+        let coverage = vec![("docker/1".to_owned(), 7)];
+        let (cursors, gaps) = (vec![cursor(covered_ns)], vec![gap.clone()]);
+        let (records, containers) = (vec![seeded(0)], vec![container.clone()]);
+        writer.append_blocking(Batch { records, cursors, gaps, containers, coverage }).unwrap();
+    }
+    writer.flush_blocking().unwrap();
+    drop(writer);
+    assert_eq!(found(dir.path()), Vec::<String>::new());
+    for (change, back) in [
+        ("cursors SET position = x'7032'", "cursors SET position = x'7031'"),
+        ("cursors SET covered_ns = 6", "cursors SET covered_ns = 7"),
+        ("gaps SET to_ns = 3", "gaps SET to_ns = 2"),
+        ("gaps SET reason = 'removed'", "gaps SET reason = 'rotated'"),
+        ("containers SET exit_code = 1", "containers SET exit_code = 0"),
+        ("containers SET started_ns = 0", "containers SET started_ns = NULL"),
+        ("streams SET max_ns = max_ns - 1", "streams SET max_ns = max_ns + 1"),
+    ] {
+        let update = |what: &str| {
+            let catalog = rusqlite::Connection::open(dir.path().join("catalog.db")).unwrap();
+            catalog.execute_batch(&format!("UPDATE {what}")).unwrap();
+        };
+        update(change);
+        assert!(found(dir.path()).iter().any(|what| what.contains("checksum of")), "{change}");
+        update(back);
+        assert_eq!(found(dir.path()), Vec::<String>::new(), "{back}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The catalog's write-ahead log, as bytes: SQLite takes a frame that does not fit for the log's end, and what
-//! follows for never written. Here it is damage.
+//! follows for never written. Here it is damage, unless it is what a killed process had not committed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const HEADER_LEN: usize = 32;
 const FRAME_HEADER_LEN: usize = 24;
@@ -10,20 +10,26 @@ const SHM_FRAMES: usize = 16;
 const SHM_SALTS: usize = 32;
 const SHM_COPIED: usize = 96;
 
+/// The log of `catalog`.
+pub(crate) fn file_of(catalog: &Path) -> PathBuf {
+    with_suffix(catalog, "-wal")
+}
+
+fn with_suffix(catalog: &Path, suffix: &str) -> PathBuf {
+    let mut name = catalog.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
 /// What is wrong with the log of a catalog that no process has open.
-pub(super) fn damage(catalog: &Path) -> std::io::Result<Option<String>> {
-    let with = |suffix: &str| {
-        let mut name = catalog.as_os_str().to_owned();
-        name.push(suffix);
-        std::path::PathBuf::from(name)
-    };
-    let (path, index) = (with("-wal"), with("-shm"));
+pub(crate) fn damage(catalog: &Path) -> std::io::Result<Option<String>> {
+    let path = file_of(catalog);
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error),
     };
-    let index = std::fs::read(index).unwrap_or_default();
+    let index = std::fs::read(with_suffix(catalog, "-shm")).unwrap_or_default();
     Ok(check(&bytes, &index).map(|what| format!("`{}`: {what}", path.display())))
 }
 
@@ -45,40 +51,35 @@ fn check(log: &[u8], index: &[u8]) -> Option<String> {
         return Some("its header is damaged; what was committed to it is lost".to_owned());
     }
     let salts = (word(16), word(20));
+    let known = known.filter(|known| known.salts == salts);
+    let frames: Vec<&[u8]> = log[HEADER_LEN..].chunks(FRAME_HEADER_LEN + page_bytes).collect();
     let mut whole = 0;
-    let mut ended = false;
-    for frame in log[HEADER_LEN..].chunks(FRAME_HEADER_LEN + page_bytes) {
-        let number = whole + 1;
-        let found = (frame.len() > 16).then(|| (be(frame, 8), be(frame, 12)));
-        // Frames of the log's last round are left behind the present ones: other salts.
-        let ours = found.is_some_and(|found| found.0 == salts.0 || found.1 == salts.1);
-        if ended {
-            if ours {
-                return Some(format!("frame {number} is damaged; transactions from there on are lost"));
-            }
-            continue;
+    for frame in &frames {
+        let next = self::sum(&frame[..8.min(frame.len())], sum, big_endian);
+        let next = self::sum(frame.get(FRAME_HEADER_LEN..).unwrap_or_default(), next, big_endian);
+        let fits = frame.len() == FRAME_HEADER_LEN + page_bytes
+            && (be(frame, 8), be(frame, 12)) == salts
+            && (be(frame, 16), be(frame, 20)) == next;
+        if !fits {
+            break;
         }
-        if frame.len() < FRAME_HEADER_LEN + page_bytes {
-            ended = true;
-            if ours {
-                return Some(format!("frame {number} is cut off; its transaction is lost"));
-            }
-            continue;
-        }
-        let next = self::sum(&frame[..8], sum, big_endian);
-        let next = self::sum(&frame[FRAME_HEADER_LEN..], next, big_endian);
-        if found == Some(salts) && next == (be(frame, 16), be(frame, 20)) {
-            sum = next;
-            whole += 1;
-        } else if ours {
-            return Some(format!("frame {number} is damaged; transactions from there on are lost"));
-        } else {
-            ended = true;
-        }
+        sum = next;
+        whole += 1;
     }
-    let known = pending.filter(|known| known.salts == salts || whole == 0)?;
-    (known.frames > whole)
-        .then(|| format!("it ends after {whole} of {} frames; they were committed", known.frames))
+    if let Some(known) = &known
+        && (whole as u32) < known.frames
+    {
+        return Some(format!("{whole} of {} committed frames are whole; the others are lost", known.frames));
+    }
+    // Frames of the log's last round are left behind the present ones: other salts.
+    let is_ours = |frame: &&[u8]| frame.len() > 16 && (be(frame, 8) == salts.0 || be(frame, 12) == salts.1);
+    let is_commit = |frame: &&[u8]| is_ours(frame) && be(frame, 4) != 0;
+    let mut behind = frames[whole..].iter();
+    let broken = behind.next().filter(|frame| is_ours(frame))?;
+    // A process that is killed leaves the frame it was writing, and nothing after it; the index tells which.
+    let unknown = known.is_none() && (is_commit(broken) || broken.len() < FRAME_HEADER_LEN + page_bytes);
+    (unknown || behind.any(is_commit))
+        .then(|| format!("frame {} is damaged; transactions from there on are lost", whole + 1))
 }
 
 /// What the log's index knew when the last process closed it.

@@ -1,0 +1,134 @@
+//! Folders whose catalog was harmed while no process had them open.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use crate::verify;
+use crate::writer::{Batch, Writer};
+use crate::{Config, GapReason, Labels, Level, Record, StoreError, TimeRange};
+
+fn open(dir: &Path) -> Result<Writer, StoreError> {
+    Writer::open(dir, &Config::default(), &prometheus::Registry::new())
+}
+
+fn batch(from: i64) -> Batch {
+    let record = |i: i64| Record {
+        timestamp_ns: 1_700_000_000_000_000_000 + i,
+        labels: Arc::new(Labels::new([("service_name", "harmed")])),
+        line: format!("line {i}").into_bytes().into(),
+        level: Level::Info,
+        pairs: Vec::new(),
+    };
+    Batch { records: (from..from + 100).map(record).collect(), ..Batch::default() }
+}
+
+/// A folder as a killed process leaves it: a part, and batches in the catalog's log.
+fn killed(dir: &Path) {
+    let live = tempfile::tempdir().unwrap();
+    let writer = open(live.path()).unwrap();
+    writer.append_blocking(batch(0)).unwrap();
+    writer.flush_blocking().unwrap();
+    for round in 1..20 {
+        writer.append_blocking(batch(round * 100)).unwrap();
+    }
+    copy(live.path(), dir);
+}
+
+/// Copies what is in a folder.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    let copied = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status().unwrap();
+    assert!(copied.success());
+}
+
+fn harm(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(path).unwrap();
+    change(&mut bytes);
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn commits_that_are_lost_with_the_log_are_a_gap() {
+    let dir = tempfile::tempdir().unwrap();
+    killed(dir.path());
+    harm(&dir.path().join("catalog.db-wal"), |bytes| {
+        let at = bytes.len() - 50_000;
+        bytes[at] ^= 0x10;
+    });
+    let registry = prometheus::Registry::new();
+    let writer = Writer::open(dir.path(), &Config::default(), &registry).unwrap();
+    let gaps = writer.reader().gaps(TimeRange::ALL).unwrap();
+    assert_eq!((gaps.len(), gaps[0].reason), (1, GapReason::Damaged));
+    let damaged = registry.gather().into_iter().find(|f| f.name() == "binnacle_store_damaged_total").unwrap();
+    assert!(damaged.get_metric()[0].get_counter().get_value() > 0.0);
+    drop(writer);
+    let writer = open(dir.path()).unwrap();
+    assert_eq!(writer.reader().gaps(TimeRange::ALL).unwrap().len(), 1, "reported once");
+}
+
+#[test]
+fn parts_that_a_damaged_catalog_does_not_know_are_kept() {
+    for harmed in [false, true] {
+        let (live, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let writer = open(live.path()).unwrap();
+        writer.append_blocking(batch(0)).unwrap();
+        writer.append_blocking(batch(100)).unwrap();
+        copy(live.path(), dir.path());
+        writer.flush_blocking().unwrap();
+        copy(&live.path().join("windows"), &dir.path().join("windows"));
+        if harmed {
+            harm(&dir.path().join("catalog.db-wal"), |bytes| {
+                let at = bytes.len() - 5_000;
+                bytes[at] ^= 0x10;
+            });
+        }
+        drop(open(dir.path()).unwrap());
+        let is_left =
+            |folder: &str| dir.path().join(folder).read_dir().is_ok_and(|mut left| left.next().is_some());
+        assert_eq!((is_left("windows"), is_left("set-aside/windows")), (false, harmed));
+    }
+}
+
+#[test]
+fn records_without_a_catalog_refuse_the_start_and_stay() {
+    for emptied in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        killed(dir.path());
+        let catalog = dir.path().join("catalog.db");
+        if emptied {
+            fs::write(&catalog, b"").unwrap()
+        } else {
+            fs::remove_file(&catalog).unwrap()
+        }
+        let before = verify::data(dir.path()).unwrap();
+        assert!(before.parts > 0 && !before.damage.is_empty(), "{before:?}");
+        for _ in 0..2 {
+            let error = open(dir.path()).unwrap_err();
+            assert!(matches!(error, StoreError::NoCatalog { .. }), "{error}");
+        }
+        fs::remove_file(dir.path().join("catalog.db-wal")).unwrap();
+        let error = open(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("restore a backup"), "{error}");
+        assert_eq!(verify::data(dir.path()).unwrap().parts, before.parts);
+    }
+}
+
+#[test]
+fn what_a_killed_process_had_not_committed_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    killed(dir.path());
+    assert_eq!(verify::data(dir.path()).unwrap().damage, Vec::<String>::new());
+    for torn in [24, 1000, 8192 + 24] {
+        let trial = tempfile::tempdir().unwrap();
+        copy(dir.path(), trial.path());
+        harm(&trial.path().join("catalog.db-wal"), |bytes| {
+            let first = bytes[32..32 + torn].to_vec();
+            bytes.extend(first);
+        });
+        assert_eq!(verify::data(trial.path()).unwrap().damage, Vec::<String>::new(), "{torn} bytes");
+        let writer = open(trial.path()).unwrap();
+        assert_eq!(writer.reader().gaps(TimeRange::ALL).unwrap(), []);
+    }
+}
