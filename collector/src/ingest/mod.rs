@@ -35,6 +35,8 @@ pub use records::{Form, records_into_store};
 const BATCH_LINES: usize = 8192;
 /// A batch is stored when its lines are this long, whatever their number: it bounds the memory in use.
 const BATCH_BYTES: usize = 8 << 20;
+/// After an input of so many bytes the newest lines are made blocks too; what is less, a few commits hold.
+const MIN_SETTLED_BYTES: u64 = 8 << 20;
 /// Label sets remembered; beyond it they are made anew.
 const KNOWN_LABELS: usize = 10_000;
 
@@ -116,7 +118,19 @@ pub fn into_store(
         writer.append_blocking(Batch { records, cursors, ..Batch::default() })?;
         progress(batches.progress());
     }
+    settle(writer, batches.summary.bytes);
     Ok(clock.end(batches.summary))
+}
+
+/// Builds blocks at the end of a load of so many bytes, if it is worth it: nobody else may for a long time, and till
+/// then every reader reads the last of it out of the catalog.
+fn settle(writer: &Writer, bytes: u64) {
+    if bytes < MIN_SETTLED_BYTES {
+        return;
+    }
+    if let Err(error) = writer.flush_blocking() {
+        tracing::warn!(%error, "all lines are stored, but the newest are not yet in blocks");
+    }
 }
 
 /// Wall and CPU time of an ingest.

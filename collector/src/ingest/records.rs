@@ -95,6 +95,7 @@ pub fn records_into_store(
             return Err(wrong);
         }
     }
+    super::settle(writer, summary.bytes);
     Ok(clock.end(summary))
 }
 

@@ -5,6 +5,7 @@ mod decode;
 mod encode;
 mod header;
 mod holes;
+mod line_shapes;
 mod lines;
 mod merge;
 mod pack;
@@ -22,12 +23,13 @@ pub(crate) use header::{BlockMeta, FORMAT, Header, HeaderError};
 #[cfg(test)]
 pub(crate) use header::{Packing, Role};
 pub(crate) use holes::values_beside_lines;
+pub use line_shapes::{LineShapes, SlotId, SlotValues};
 pub use lines::Lines;
 pub(crate) use lines::Separated;
 pub(crate) use pack::{crc, unpack};
 use pairs::Values;
 pub use pairs::{NamedPairs, Pairs};
-use shapes::{Column, Finder, PackedHex, Resolved, Shapes};
+use shapes::{ByteSet, Column, Finder, PackedHex, Resolved, Shapes};
 pub use shapes::{Needle, Rows};
 pub(crate) use stored::Stored;
 pub(crate) use wire::{Input, Malformed, put_bytes, put_varint};
@@ -280,6 +282,17 @@ impl Block {
         Finder::new(self, needle).pair_rows()
     }
 
+    /// The shapes of the lines; `None` where the lines are at hand, or are not stored so.
+    ///
+    /// # Errors
+    /// When the column cannot be read or is damaged.
+    pub fn line_shapes(&self) -> Result<Option<LineShapes<'_>>, BlockError> {
+        if self.lines.get().is_some() {
+            return Ok(None);
+        }
+        Ok(self.shapes()?.map(|shapes| LineShapes::new(self, shapes)))
+    }
+
     /// The shapes of the lines, if they are stored so.
     fn shapes(&self) -> Result<Option<&Shapes>, BlockError> {
         let shapes = decoded(&self.shapes, self.stored.as_ref(), Stored::shapes)?;
@@ -352,6 +365,16 @@ impl Block {
             Some(stored) if self.pairs.columns()[i].values.get().is_none() => stored.packed_pair(i, use_it),
             _ => Ok(None),
         }
+    }
+
+    /// Whether every byte of every value of pair column `i` is known to fit, without reading it.
+    fn pair_has_only(&self, i: usize, fits: &dyn Fn(u8) -> bool) -> bool {
+        let known = self.pair_meta(i).and_then(|meta| match meta.encoding {
+            encode::code::PAIR_HEX => Some(ByteSet::hex()),
+            encode::code::PAIR_UUID => Some(ByteSet::uuid()),
+            _ => None,
+        });
+        known.is_some_and(|known| (0..=u8::MAX).all(|byte| !known.contains(byte) || fits(byte)))
     }
 
     fn malformed(&self, Malformed(what): Malformed) -> BlockError {

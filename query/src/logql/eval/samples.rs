@@ -4,6 +4,7 @@
 //! only through the key of its series, so labels are built once per series, not per line. Blocks whose
 //! counts say all that is asked are not opened.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -262,7 +263,12 @@ impl Sampler<'_> {
         }
         let levels = if self.plan.reads_levels() && !by_stream { Some(block.levels()?) } else { None };
         let pairs = if self.plan.reads_pairs(block)? && !by_stream { Some(block.pairs()?) } else { None };
-        let lines = if reads_lines { Some(block.lines_of(rows.len())?) } else { None };
+        let stages = self.plan.pipeline.unsettled();
+        let keeps_lines = self.plan.sums_bytes();
+        let mut by_columns = if keeps_lines { None } else { stages.by_columns(block, rows.len())? };
+        let reads_lines = keeps_lines || stages.read_lines();
+        // Where columns may do, lines are put together as they turn out to be needed.
+        let mut lines_read = if by_columns.is_some() { 0 } else { rows.len() };
         let mut scratch = Scratch::default();
         let mut known_place = None;
         let (mut pane, mut until_ns) = (0, i64::MIN);
@@ -270,13 +276,22 @@ impl Sampler<'_> {
             let level = levels.map_or(Level::Unset, |levels| levels[row]);
             let pairs = pairs.into_iter().flat_map(|pairs| pairs.get(row));
             scratch.begin(block.labels(), level, pairs, |name| self.plan.references.names(name));
-            let line = lines.map(|lines| lines.get(row)).transpose()?.unwrap_or_default();
-            let line = line.as_ref();
+            let (mut line, mut stages) = (Cow::default(), stages);
+            let parsed = match &mut by_columns {
+                Some((columns, _)) => columns.extract(row, &mut scratch.labels)?,
+                None => false,
+            };
+            if let Some((_, rest)) = by_columns.as_ref().filter(|_| parsed) {
+                stages = *rest;
+            } else if reads_lines {
+                lines_read += 1;
+                line = block.lines_of(lines_read)?.get(row)?;
+            }
             let ts_ns = timestamps[row];
-            if !self.plan.pipeline.run(&mut scratch, ts_ns, line) {
+            if !stages.run(&mut scratch, ts_ns, &line) {
                 continue;
             }
-            let Some(value) = self.sample(&mut scratch, line) else { continue };
+            let Some(value) = self.sample(&mut scratch, &line) else { continue };
             if let Some(error) = scratch.labels.error()
                 && !self.plan.shows_errors
             {

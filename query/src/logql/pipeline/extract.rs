@@ -19,14 +19,14 @@ const PACKED_LINE: &str = "_entry";
 
 /// A compiled parser stage.
 #[derive(Debug)]
-pub(super) struct Extractor {
-    kind: Kind,
+pub(crate) struct Extractor {
+    pub(super) kind: Kind,
     /// Labels asked for, `None` for all.
     wanted: Option<References>,
 }
 
 #[derive(Debug)]
-enum Kind {
+pub(super) enum Kind {
     Json,
     JsonPaths(Vec<(String, JsonPath)>),
     Logfmt {
@@ -64,13 +64,13 @@ impl Extractor {
         Ok(Self { kind, wanted: wanted.cloned() })
     }
 
-    fn wants(&self, name: &str) -> bool {
+    pub(super) fn wants(&self, name: &str) -> bool {
         self.wanted.as_ref().is_none_or(|wanted| wanted.includes(name.as_bytes()))
     }
 
     /// Labels after which the rest of a line need not be read, as Loki has it: what is malformed there stays
     /// unnoticed. `usize::MAX` where all of it must.
-    fn enough(&self) -> usize {
+    pub(super) fn enough(&self) -> usize {
         let listed = self.wanted.as_ref().and_then(References::listed);
         listed.filter(|names| !names.is_empty()).map_or(usize::MAX, <[String]>::len)
     }

@@ -2,6 +2,7 @@
 //!
 //! A stage never fails a query: what it cannot handle it notes as `__error__` and keeps the line.
 
+mod columns;
 mod extract;
 mod label_filter;
 mod line_filter;
@@ -11,8 +12,10 @@ mod requirements;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use store::{Labels, Level, Origin};
+use store::block::BlockError;
+use store::{Block, Labels, Level, Origin};
 
+pub(crate) use columns::JsonColumns;
 pub(crate) use label_filter::LabelTest;
 pub(crate) use references::{References, of_log};
 pub(crate) use requirements::Requirements;
@@ -60,7 +63,13 @@ struct Chosen {
 #[derive(Debug)]
 pub(crate) struct Pipeline {
     steps: Vec<Step>,
+    /// Leading steps that every row passes which [`Requirements`] leave.
+    settled: usize,
 }
+
+/// Some steps of a pipeline, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stages<'a>(&'a [Step]);
 
 /// A line on its way, and the buffers it needs; one per worker.
 #[derive(Debug, Default)]
@@ -109,7 +118,7 @@ impl Pipeline {
     /// Compiles `stages`. With `wanted`, parsers set only these labels: the rest is not asked for.
     pub(crate) fn new(stages: &[Stage], wanted: Option<&References>) -> Result<Self, String> {
         let steps = stages.iter().map(|stage| compile(stage, wanted)).collect::<Result<_, _>>()?;
-        Ok(Self { steps })
+        Ok(Self { steps, settled: requirements::settled(stages) })
     }
 
     /// Runs all stages; false drops the line.
@@ -120,6 +129,37 @@ impl Pipeline {
     /// Whether lines pass unread: no stage at all.
     pub(crate) fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// The stages still to be run on a row that [`Requirements`] have left.
+    pub(crate) fn unsettled(&self) -> Stages<'_> {
+        Stages(self.steps.get(self.settled..).unwrap_or_default())
+    }
+}
+
+impl<'a> Stages<'a> {
+    /// Runs the stages; false drops the line.
+    pub(crate) fn run(self, scratch: &mut Scratch, timestamp_ns: i64, original: &[u8]) -> bool {
+        self.0.iter().all(|step| step.run(scratch, timestamp_ns, original))
+    }
+
+    /// Whether some stage looks at the line.
+    pub(crate) fn read_lines(self) -> bool {
+        self.0.iter().any(Step::reads_line)
+    }
+
+    /// The first stage done by columns and the stages after it, for some `rows` of a block; `None` where lines must
+    /// be put together all the same.
+    pub(crate) fn by_columns(
+        self,
+        block: &'a Block,
+        rows: usize,
+    ) -> Result<Option<(JsonColumns<'a>, Self)>, BlockError> {
+        let Some((Step::Extract(extractor), rest)) = self.0.split_first() else { return Ok(None) };
+        if Self(rest).read_lines() {
+            return Ok(None);
+        }
+        Ok(JsonColumns::of(extractor, block, rows)?.map(|columns| (columns, Self(rest))))
     }
 }
 
@@ -173,6 +213,16 @@ fn chosen(labels: &[Selection]) -> Result<Vec<Chosen>, String> {
 }
 
 impl Step {
+    fn reads_line(&self) -> bool {
+        match self {
+            Self::Label(_) | Self::Drop(_) | Self::Keep(_) => false,
+            Self::LabelFormat(assignments) => {
+                assignments.iter().any(|assignment| matches!(assignment, Assignment::Template { .. }))
+            }
+            Self::Line(_) | Self::Extract(_) | Self::LineFormat(_) | Self::Decolorize(_) => true,
+        }
+    }
+
     fn run(&self, scratch: &mut Scratch, timestamp_ns: i64, original: &[u8]) -> bool {
         match self {
             Self::Line(test) => return test.is_match(scratch.line(original)),

@@ -104,6 +104,18 @@ impl Requirements {
     }
 }
 
+/// How many of the leading stages are line filters that every row passes which [`Requirements`] leave: text that is
+/// looked for is found in the columns as surely as in the line.
+pub(super) fn settled(stages: &[Stage]) -> usize {
+    let is_settled = |stage: &&Stage| match stage {
+        Stage::Line(LineFilter { op: LineOp::Contains, alternatives }) => alternatives
+            .iter()
+            .all(|alternative| matches!(alternative, LineMatch::Text(text) if text.len() >= MIN_TEXT)),
+        _ => false,
+    };
+    stages.iter().take_while(is_settled).count()
+}
+
 fn any_of(mut any: Vec<Prune>) -> Prune {
     if any.contains(&Prune::Any) {
         return Prune::Any;

@@ -18,6 +18,16 @@ impl ByteSet {
         set
     }
 
+    /// Lower-case hex digits.
+    pub(crate) fn hex() -> Self {
+        Self::of(b"0123456789abcdef")
+    }
+
+    /// What UUIDs in lower case are written with.
+    pub(crate) fn uuid() -> Self {
+        Self::of(b"0123456789abcdef-")
+    }
+
     pub(crate) const fn insert(&mut self, byte: u8) {
         if byte < 128 {
             self.ascii |= 1 << byte;

@@ -2,7 +2,8 @@
 
 use std::sync::OnceLock;
 
-use super::number::Numbers;
+use super::bytes::ByteSet;
+use super::number::{Format, Numbers};
 use super::stamp::Stamps;
 use super::{Codes, Shapes, hex};
 use crate::block::header::ColumnMeta;
@@ -150,6 +151,44 @@ impl Column {
                 }
             }
             _ => Err(Malformed("encoding of a value column")),
+        }
+    }
+
+    /// The bytes that may occur in values of this column, as far as is known without reading it.
+    pub(crate) fn bytes_of(meta: &ColumnMeta) -> Option<ByteSet> {
+        match meta.encoding {
+            code::TEXT | code::TEXT_LENGTHS => ByteSet::decode(&meta.params).ok(),
+            code::HEX => Some(ByteSet::hex()),
+            code::UUID => Some(ByteSet::uuid()),
+            code::STAMPS => Some(ByteSet::of(b"0123456789-:.,+TZ ")),
+            code::NUMBERS => {
+                let (format, ..) = Format::decode(&meta.params).ok()?;
+                Some(ByteSet::of(&[b"0123456789.", format.prefix.as_slice()].concat()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether all values of this column are numbers ([`super::is_number`]), as far as is known without reading it.
+    pub(crate) fn are_numbers(meta: &ColumnMeta) -> Option<bool> {
+        match meta.encoding {
+            code::NUMBERS => {
+                let (format, ..) = Format::decode(&meta.params).ok()?;
+                Some(matches!(format.prefix.as_slice(), b"" | b"-"))
+            }
+            code::CONSTANT | code::DICTIONARY => None,
+            _ => Some(false),
+        }
+    }
+
+    /// Value `i`, if it lies there as it is.
+    #[inline]
+    pub(crate) fn text(&self, i: usize) -> Option<&[u8]> {
+        match self {
+            Self::Constant { text, .. } => Some(text),
+            Self::Dictionary { texts, codes } => Some(texts.get(codes.get(i))),
+            Self::Text(texts) => Some(texts.all().get(i)),
+            _ => None,
         }
     }
 

@@ -26,6 +26,7 @@ mod stamp;
 mod tests;
 
 pub(crate) use build::Builder;
+pub(crate) use bytes::ByteSet;
 pub(crate) use choose::{Scratch, encode_columns};
 pub(crate) use codes::Codes;
 pub(crate) use column::{Bounds, Column, code as value_code};
@@ -33,6 +34,7 @@ pub(crate) use find::Finder;
 pub(crate) use hex::PackedHex;
 pub(crate) use intern::Interner;
 pub use needle::Needle;
+pub(crate) use number::is_number;
 pub(crate) use restore::Resolved;
 pub use rows::Rows;
 pub(crate) use shape::{Piece, Shapes, Slot};

@@ -185,6 +185,16 @@ impl Format {
     }
 }
 
+/// Whether a text is a number in decimal digits: `17`, `-3`, `0.50`.
+pub(crate) fn is_number(text: &[u8]) -> bool {
+    let text = text.strip_prefix(b"-").unwrap_or(text);
+    let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    match text.iter().position(|byte| *byte == b'.') {
+        Some(point) => digits(&text[..point]) && digits(&text[point + 1..]),
+        None => digits(text),
+    }
+}
+
 /// The digits of `text` as one number, if it is written as [`Numbers::append`] writes it.
 fn parsed(text: &[u8], decimals: usize) -> Option<u64> {
     let whole_len = if decimals == 0 {
