@@ -10,6 +10,7 @@ use crate::block::{
     Block, BlockError, Input, Lines, Malformed, Pairs, crc, put_bytes, put_varint, values_beside_lines,
 };
 use crate::filter::{Filter, FilterBuilder};
+use crate::index::WordPattern;
 use crate::token::{self, Class};
 
 /// Shortest run of letters inside an id that becomes a word. Shorter ones, and those of hex digits, are
@@ -32,6 +33,17 @@ pub(crate) struct BlockWords(Vec<u8>);
 impl BlockWords {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.0.split(|byte| *byte == b'\n').filter(|word| !word.is_empty())
+    }
+
+    /// Whether some word is like `pattern`.
+    pub(crate) fn have(&self, pattern: &WordPattern) -> bool {
+        let WordPattern { text, open_start, open_end } = pattern;
+        memchr::memmem::find_iter(&self.0, text).any(|at| {
+            let before = at.checked_sub(1).and_then(|before| self.0.get(before));
+            let after = self.0.get(at + text.len());
+            (*open_start || before.is_none_or(|byte| *byte == b'\n'))
+                && (*open_end || after.is_none_or(|byte| *byte == b'\n'))
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use tantivy::TantivyError;
 
 use crate::index::{BlockSet, WordIndex, WordPattern};
 use crate::part::{FilterCache, Part};
-use crate::terms::IdFilter;
+use crate::terms::{BlockWords, IdFilter};
 
 /// A condition that every matching record fulfils.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +100,20 @@ impl Plan {
     pub(crate) fn has_words(&self, has_word: impl Fn(&WordPattern) -> bool, runs_complete: bool) -> bool {
         let has = |pattern: usize, or_run| has_word(&self.patterns[pattern]) || (or_run && !runs_complete);
         self.need.holds(&has, None)
+    }
+
+    /// Whether records with these terms may hold a match; without `words` or `ids`, as far as the others tell.
+    pub(crate) fn may_hold(
+        &self,
+        words: Option<&BlockWords>,
+        runs_complete: bool,
+        ids: Option<&IdFilter<'_>>,
+    ) -> bool {
+        let has_word = |pattern: usize, or_run: bool| match words {
+            Some(words) => words.have(&self.patterns[pattern]) || (or_run && !runs_complete),
+            None => true,
+        };
+        self.need.holds(&has_word, ids)
     }
 
     /// Asks the word index of a window, once for all its blocks.

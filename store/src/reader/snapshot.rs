@@ -10,6 +10,7 @@ use crate::parts::{PartEntry, index_dir};
 use crate::prune::{Plan, Verdict, WordHits};
 use crate::record::{Labels, StreamId, TimeRange};
 use crate::state::Windows;
+use crate::terms::Collector;
 use crate::writer::StoreError;
 use crate::{Level, Prune};
 
@@ -210,7 +211,7 @@ impl Snapshot {
                 self.add_part(&search, part, &mut found);
             }
         }
-        self.add_head(query, &mut found);
+        self.add_head(query, &plan, &mut found);
         found.blocks.sort_by_key(|block| (block.min_ns(), block.min_seq()));
         Ok(found)
     }
@@ -254,7 +255,8 @@ impl Snapshot {
         }
     }
 
-    fn add_head(&self, query: &BlockQuery<'_>, found: &mut Candidates) {
+    fn add_head(&self, query: &BlockQuery<'_>, plan: &Plan, found: &mut Candidates) {
+        let mut collector = Collector::default();
         let wanted = |stream: StreamId| query.streams.is_none_or(|streams| streams.contains(&stream));
         for block in head::blocks_of(self.head.iter(), wanted) {
             if !query.wants(block.stream, block.min_ns, block.max_ns) {
@@ -264,7 +266,7 @@ impl Snapshot {
             found.considered += 1;
             if !query.wants_levels(&block.levels) {
                 found.dropped_by_level += 1;
-            } else if !block.may_hold(query.prune) {
+            } else if !block.may_hold(query.prune, plan, &mut collector) {
                 found.dropped_by_words += 1;
             } else {
                 found.blocks.push(BlockRef { place: Place::Head(Arc::new(block)) });

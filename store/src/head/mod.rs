@@ -3,6 +3,8 @@
 //! A commit never changes once it is published; a head is a list of commits, so a snapshot is a clone of the
 //! list. Records of one commit carry consecutive order keys from `first_seq`.
 
+mod terms;
+
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::sync::{Arc, OnceLock};
@@ -12,9 +14,12 @@ use memchr::memmem::Finder;
 
 use crate::block::Block;
 use crate::hash::PointerHasher;
+use crate::prune::Plan;
 use crate::record::{Labels, Record, StreamId};
+use crate::terms::Collector;
 use crate::writer::budget::Share;
 use crate::{Batch, Level, Prune};
+use terms::LazyTerms;
 
 /// Records of one stream that a query gets as one block, from which on another is begun.
 const BLOCK_RECORDS: usize = 8192;
@@ -38,6 +43,9 @@ pub(crate) struct Commit {
     /// Indexes into `records`, stream by stream, in the order of arrival.
     pub(crate) order: Vec<u32>,
     pub(crate) groups: Vec<Group>,
+    line_bytes: u64,
+    /// Terms of all records; those of a large commit are by group.
+    terms: LazyTerms,
     /// Memory of the records ([`memory_of`]).
     pub(crate) memory: usize,
     /// What the appends took from the writer's budget, to be given back when the commit leaves the head.
@@ -47,7 +55,7 @@ pub(crate) struct Commit {
 }
 
 /// The records of one stream in a commit.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) stream: StreamId,
     /// Range in [`Commit::order`].
@@ -57,6 +65,7 @@ pub(crate) struct Group {
     pub(crate) max_ns: i64,
     pub(crate) line_bytes: u64,
     pub(crate) levels: [u32; Level::COUNT],
+    terms: LazyTerms,
 }
 
 impl Commit {
@@ -75,12 +84,15 @@ impl Commit {
         }
         let order = arrange(&mut groups, &slot_of);
         let memory = records.iter().map(memory_of).sum();
+        let line_bytes = groups.iter().map(|group| group.line_bytes).sum();
         Self {
             id,
             first_seq,
             records: Arc::new(records),
             order,
             groups,
+            line_bytes,
+            terms: LazyTerms::default(),
             memory,
             share: Share::default(),
             since: Instant::now(),
@@ -97,14 +109,26 @@ impl Commit {
         self.first_seq + self.records.len() as u64
     }
 
+    /// Whether some record of a group may fulfil `prune`, for which `plan` was made: first by the terms, then by looking
+    /// at the records themselves.
+    fn may_hold(&self, group: &Group, prune: &Prune, plan: &Plan, collector: &mut Collector) -> bool {
+        let (whole, part) = (self.line_bytes, group.line_bytes);
+        let by_terms = if whole < terms::LARGE_BYTES {
+            self.terms.may_hold(plan, self.records.iter(), whole, part, collector)
+        } else {
+            group.terms.may_hold(plan, self.of_group(group), part, part, collector)
+        };
+        by_terms && holds(&|| self.of_group(group), prune)
+    }
+
     /// Line bytes of all records.
-    pub(crate) fn line_bytes(&self) -> u64 {
-        self.groups.iter().map(|group| group.line_bytes).sum()
+    pub(crate) const fn line_bytes(&self) -> u64 {
+        self.line_bytes
     }
 }
 
 impl Group {
-    const fn empty(stream: StreamId) -> Self {
+    fn empty(stream: StreamId) -> Self {
         Self {
             stream,
             start: 0,
@@ -113,6 +137,7 @@ impl Group {
             max_ns: i64::MIN,
             line_bytes: 0,
             levels: [0; Level::COUNT],
+            terms: LazyTerms::default(),
         }
     }
 
@@ -213,23 +238,13 @@ impl HeadBlock {
         self.pieces.iter().flat_map(|(commit, index)| commit.of_group(&commit.groups[*index]))
     }
 
-    /// Whether some record may fulfil `prune`, by looking at the records themselves.
-    pub(crate) fn may_hold(&self, prune: &Prune) -> bool {
-        match prune {
-            Prune::Any => true,
-            // Letters of other scripts fold to ASCII ones and back; the query engine knows how.
-            Prune::Text(text) if text.ignore_case => true,
-            Prune::Text(text) => {
-                let finder = Finder::new(&text.bytes);
-                let found = |bytes: &[u8]| finder.find(bytes).is_some();
-                self.iter().any(|r| found(&r.line) || r.pairs.iter().any(|p| found(p.value.as_bytes())))
-            }
-            Prune::Pair { name, value } => self.iter().any(|record| {
-                record.pairs.iter().any(|p| p.name.as_ref() == name && p.value.as_ref() == value)
-            }),
-            Prune::And(all) => all.iter().all(|prune| self.may_hold(prune)),
-            Prune::Or(some) => some.iter().any(|prune| self.may_hold(prune)),
-        }
+    /// Whether some record may fulfil `prune`, for which `plan` was made. `collector` is scratch.
+    pub(crate) fn may_hold(&self, prune: &Prune, plan: &Plan, collector: &mut Collector) -> bool {
+        *prune == Prune::Any
+            || self
+                .pieces
+                .iter()
+                .any(|(commit, index)| commit.may_hold(&commit.groups[*index], prune, plan, collector))
     }
 
     /// The records as a block, made when first asked for.
@@ -240,6 +255,24 @@ impl HeadBlock {
             Arc::new(Block::from_records(self.stream, Arc::clone(&self.labels), records.into_iter()))
         });
         Arc::clone(block)
+    }
+}
+
+/// Whether some of `records` may fulfil `prune`, by their texts.
+fn holds<'a, I: Iterator<Item = &'a Record>>(records: &impl Fn() -> I, prune: &Prune) -> bool {
+    match prune {
+        Prune::Any => true,
+        // Letters of other scripts fold to ASCII ones and back; the query engine knows how.
+        Prune::Text(text) if text.ignore_case => true,
+        Prune::Text(text) => {
+            let finder = Finder::new(&text.bytes);
+            let found = |bytes: &[u8]| finder.find(bytes).is_some();
+            records().any(|r| found(&r.line) || r.pairs.iter().any(|p| found(p.value.as_bytes())))
+        }
+        Prune::Pair { name, value } => records()
+            .any(|record| record.pairs.iter().any(|p| p.name.as_ref() == name && p.value.as_ref() == value)),
+        Prune::And(all) => all.iter().all(|prune| holds(records, prune)),
+        Prune::Or(some) => some.iter().any(|prune| holds(records, prune)),
     }
 }
 
