@@ -19,8 +19,13 @@ use crate::record::StreamId;
 use crate::spans::{self, EncodedTrace, StoredTraces};
 use crate::writer::{Batch, Container, CursorUpdate, Gap};
 
-/// Pages of the write-ahead log (8 KiB each) at which it is copied into the file: 16 MiB.
-const CHECKPOINT_PAGES: i64 = 2000;
+/// Pages (8 KiB each) put into the write-ahead log, about, at which [`CatalogWriter::checkpoint_if_due`] copies it into
+/// the file: 2 MiB, which an append that comes meanwhile waits for.
+const CHECKPOINT_PAGES: usize = 256;
+/// Pages of the log at which a transaction itself must copy it: 16 MiB.
+const MAX_LOG_PAGES: i64 = 2000;
+/// Pages that a commit puts there besides its payloads, about.
+const PAGES_PER_COMMIT: usize = 4;
 /// The write-ahead log is cut to this size when it starts over.
 const WAL_LIMIT_BYTES: i64 = 16 << 20;
 /// SQLite's page cache, in KiB.
@@ -31,6 +36,8 @@ const CACHE_KIB: i64 = 8 << 10;
 pub(crate) struct CatalogWriter {
     connection: Connection,
     fail: Failure,
+    /// Pages of commits since the log was last copied into the file, about.
+    log_pages: usize,
 }
 
 /// One payload of records, ready to be stored.
@@ -96,7 +103,7 @@ impl CatalogWriter {
             Some(found) => schema::upgrade(&mut connection, found).map_err(fail.of("upgrade the tables"))?,
             None => schema::create(&mut connection, window_ns).map_err(fail.of("make the tables"))?,
         }
-        Ok(Self { connection, fail })
+        Ok(Self { connection, fail, log_pages: 0 })
     }
 
     /// Length of this folder's windows.
@@ -156,7 +163,21 @@ impl CatalogWriter {
         let transaction = self.connection.transaction().map_err(&fail)?;
         let ids = store_all(&transaction, streams, payloads, appends).map_err(&fail)?;
         transaction.commit().map_err(&fail)?;
+        let page = usize::try_from(schema::PAGE_BYTES).unwrap_or(usize::MAX);
+        self.log_pages += PAGES_PER_COMMIT;
+        self.log_pages += payloads.iter().map(|batch| batch.payload.len().div_ceil(page)).sum::<usize>();
         Ok(ids)
+    }
+
+    /// Copies the write-ahead log into the file if there is much in it. For when nobody waits: it takes a sync.
+    pub(crate) fn checkpoint_if_due(&mut self) -> Result<(), StoreError> {
+        if self.log_pages < CHECKPOINT_PAGES {
+            return Ok(());
+        }
+        self.log_pages = 0;
+        let fail = self.fail.of("copy the log of");
+        // Waits for no reader: what one still needs is copied another time.
+        self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(fail)
     }
 
     /// Puts new parts in the place of the batches or parts whose records they hold.
@@ -252,7 +273,7 @@ fn configure(connection: &Connection, new: bool) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "wal_autocheckpoint", MAX_LOG_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", WAL_LIMIT_BYTES)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     // A reader that may not write to the folder can open the catalog only while the log's files exist, so

@@ -162,6 +162,9 @@ impl Committer {
             // Whoever no longer waits does not want the answer.
             drop(reply.send(result.clone()));
         }
+        if let Err(error) = self.catalog.checkpoint_if_due() {
+            tracing::warn!(%error, "the catalog's log keeps its size");
+        }
     }
 
     /// Stores and publishes `batches`, whose records are taken out.
