@@ -149,7 +149,7 @@ proptest! {
 #[test]
 fn lines_of_services_need_no_parser() {
     let line = |i: usize| {
-        let level = if i % 7 == 0 { "error" } else { "info" };
+        let level = if i.is_multiple_of(7) { "error" } else { "info" };
         format!(
             r#"{{"level":"{level}","status":{},"msg":"took {i} ms \"x\"","http":{{"path":"/a/{i}"}},"ms":{}.50}}"#,
             200 + i % 3,
