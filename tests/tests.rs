@@ -29,6 +29,7 @@ mod log_metrics;
 mod main_job;
 mod metrics_page;
 mod otlp_receivers;
+mod own_dashboards;
 mod processes;
 mod push;
 mod redaction;

@@ -13,6 +13,7 @@ pub(crate) enum Unit {
     BytesPerSecond,
     /// Things that happen in a second.
     PerSecond,
+    RequestsPerSecond,
     Seconds,
     /// 0 to 1, shown as percent.
     Ratio,
@@ -25,12 +26,22 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
+    /// How far an axis reaches at least, so that nothing looks like nothing.
+    pub(crate) const fn small(self) -> f64 {
+        match self {
+            Self::Ratio | Self::Seconds | Self::Cores => 0.01,
+            Self::Bytes | Self::BytesPerSecond => 1024.0,
+            Self::Count | Self::PerSecond | Self::RequestsPerSecond | Self::Times | Self::Ago => 1.0,
+        }
+    }
+
     pub(crate) const fn id(self) -> &'static str {
         match self {
             Self::Count => "short",
             Self::Bytes => "bytes",
             Self::BytesPerSecond => "binBps",
             Self::PerSecond => "cps",
+            Self::RequestsPerSecond => "reqps",
             Self::Seconds => "s",
             Self::Ratio => "percentunit",
             Self::Cores => "suffix: CPU",

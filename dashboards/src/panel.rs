@@ -54,7 +54,7 @@ impl Panel {
             "custom": {
                 "drawStyle": "line", "lineInterpolation": "linear", "lineWidth": 1, "fillOpacity": 10,
                 "gradientMode": "opacity", "showPoints": "never", "spanNulls": false, "pointSize": 5,
-                "axisPlacement": "auto", "stacking": {"mode": "none", "group": "A"},
+                "axisPlacement": "auto", "axisSoftMax": unit.small(), "stacking": {"mode": "none", "group": "A"},
                 "thresholdsStyle": {"mode": "off"}, "scaleDistribution": {"type": "linear"},
             },
         });
@@ -231,6 +231,12 @@ impl Panel {
 
     pub(crate) fn overrides(mut self, overrides: impl IntoIterator<Item = Value>) -> Self {
         self.overrides.extend(overrides);
+        self
+    }
+
+    /// The rows with the highest values of a column come first.
+    pub(crate) fn sorted_by(mut self, title: &str) -> Self {
+        self.options["sortBy"] = json!([{"displayName": title, "desc": true}]);
         self
     }
 

@@ -47,10 +47,18 @@ pub(crate) fn metric(expression: impl Into<String>) -> Query {
     Query { source: Source::Metrics, body }
 }
 
-/// PromQL at the end of the time range, one row a series.
+/// PromQL at the end of the time range.
 pub(crate) fn metric_now(expression: impl Into<String>) -> Query {
-    let body = json!({"expr": expression.into(), "editorMode": "code", "range": false, "instant": true, "format": "table"});
-    Query { source: Source::Metrics, body }
+    let mut query = metric(expression);
+    (query.body["range"], query.body["instant"]) = (json!(false), json!(true));
+    query
+}
+
+/// PromQL at the end of the time range, for a table: one row a series, one column a label.
+pub(crate) fn metric_rows(expression: impl Into<String>) -> Query {
+    let mut query = metric_now(expression);
+    query.body["format"] = json!("table");
+    query
 }
 
 /// The buckets of a histogram, for a heatmap.
@@ -72,7 +80,8 @@ pub(crate) fn log_metric(expression: impl Into<String>) -> Query {
     Query { source: Source::Logs, body }
 }
 
-/// LogQL that counts or measures lines, one value a series for the whole time range.
+/// LogQL that counts or measures lines, one value a series for the whole time range. Grafana makes one table of it, whose
+/// values are named after the query even when it is the only one.
 pub(crate) fn log_metric_now(expression: impl Into<String>) -> Query {
     let body = json!({"expr": expression.into(), "editorMode": "code", "queryType": "instant"});
     Query { source: Source::Logs, body }

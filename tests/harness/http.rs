@@ -23,6 +23,11 @@ impl Answer {
     }
 }
 
+/// A text as part of a query string.
+pub(crate) fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
 /// `GET path`.
 pub(crate) fn get(address: SocketAddr, path: &str) -> std::io::Result<Answer> {
     request(address, &format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n"), &[])

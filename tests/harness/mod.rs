@@ -13,6 +13,7 @@ pub(crate) mod receiver;
 #[path = "../emitter/script.rs"]
 pub(crate) mod script;
 pub(crate) mod site;
+pub(crate) mod stand;
 
 use std::time::{Duration, Instant};
 

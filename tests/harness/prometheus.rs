@@ -1,5 +1,6 @@
-//! A real Prometheus that scrapes a server every second.
+//! A real Prometheus that scrapes servers every second.
 
+use std::fmt::Write;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -25,14 +26,41 @@ impl Prometheus {
     /// # Panics
     /// When it does not answer.
     pub(crate) fn scrape(target: SocketAddr, folder: &Path) -> Self {
-        let config = folder.join("prometheus.yml");
-        let text = format!(
-            "global: {{scrape_interval: 1s}}\n\
-             storage: {{exemplars: {{max_exemplars: 1000}}}}\n\
-             scrape_configs: [{{job_name: cadvisor, static_configs: [{{targets: [\"{target}\"]}}]}}]\n"
-        );
-        std::fs::write(&config, text).unwrap();
-        let (address, log) = (free_address(), File::create(folder.join("prometheus.log")).unwrap());
+        Self::start(&[("cadvisor", vec![target])], None, folder)
+    }
+
+    /// Scrapes these jobs and itself as the job `prometheus`, evaluates the rules of the repository every second and
+    /// hands alerts to this Alertmanager.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub(crate) fn with_rules(
+        jobs: &[(&str, Vec<SocketAddr>)],
+        alertmanager: SocketAddr,
+        folder: &Path,
+    ) -> Self {
+        Self::start(jobs, Some(alertmanager), folder)
+    }
+
+    fn start(jobs: &[(&str, Vec<SocketAddr>)], alertmanager: Option<SocketAddr>, folder: &Path) -> Self {
+        let (config, address) = (folder.join("prometheus.yml"), free_address());
+        let mut text = "global: {scrape_interval: 1s, evaluation_interval: 1s}\n\
+                        storage: {exemplars: {max_exemplars: 10000}}\n"
+            .to_owned();
+        if let Some(alertmanager) = alertmanager {
+            let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards/prometheus/rules/*.yml");
+            writeln!(text, "rule_files: [\"{}\"]", rules.display()).unwrap();
+            let targets = format!("[{{targets: [\"{alertmanager}\"]}}]");
+            writeln!(text, "alerting: {{alertmanagers: [{{static_configs: {targets}}}]}}").unwrap();
+        }
+        text.push_str("scrape_configs:\n");
+        let itself = alertmanager.map(|_| ("prometheus", vec![address]));
+        for (job, targets) in jobs.iter().chain(&itself) {
+            let targets: Vec<String> = targets.iter().map(SocketAddr::to_string).collect();
+            writeln!(text, "- {{job_name: {job}, static_configs: [{{targets: {targets:?}}}]}}").unwrap();
+        }
+        std::fs::write(&config, &text).unwrap();
+        let log = File::create(folder.join("prometheus.log")).unwrap();
         let process = Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", folder.join("tsdb").display()))
@@ -71,8 +99,7 @@ impl Prometheus {
     }
 
     fn ask(&self, endpoint: &str, expression: &str, more: &str) -> Value {
-        let encoded: String = expression.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let path = format!("/api/v1/{endpoint}?query={encoded}{more}");
+        let path = format!("/api/v1/{endpoint}?query={}{more}", http::encoded(expression));
         let answer = http::get(self.address, &path).unwrap().json();
         assert_eq!(answer["status"], "success", "`{expression}`: {answer}");
         answer["data"].clone()

@@ -4,7 +4,7 @@ use super::{NONE_IS_GOOD, UP};
 use crate::dashboard::Dashboard;
 use crate::field::{self, BAD, Column, GOOD, Unit, WARNING};
 use crate::panel::Panel;
-use crate::query::{metric, metric_now};
+use crate::query::{metric, metric_rows};
 
 /// Alerts that are meant for people; the one that fires always is not.
 const REAL: &str = r#"alertstate="firing", severity!="none""#;
@@ -60,8 +60,8 @@ fn alerts() -> [Panel; 2] {
             "What fires now, and since when. The runbook of each is docs/runbooks/ALERT.md.",
             &columns,
         )
-        .ask(metric_now(
-            r#"max by (alertname, severity, name, service_name, service, instance) (ALERTS_FOR_STATE * 1000 and ignoring (alertstate) ALERTS{alertstate="firing"})"#,
+        .ask(metric_rows(
+            r#"max by (alertname, severity, name, service_name, service, instance) (ALERTS_FOR_STATE * 1000 and ignoring (alertstate) ALERTS{alertstate="firing", severity!="none"})"#,
         )),
         Panel::states(
             "History",

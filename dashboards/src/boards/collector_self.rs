@@ -4,7 +4,7 @@ use super::{NONE_IS_GOOD, UP};
 use crate::dashboard::Dashboard;
 use crate::field::{BAD, Column, GOOD, Unit, WARNING};
 use crate::panel::Panel;
-use crate::query::{Query, metric, metric_now};
+use crate::query::{Query, metric, metric_rows};
 use crate::variable;
 
 /// The processes chosen.
@@ -82,7 +82,7 @@ fn collection() -> [Panel; 6] {
             Unit::PerSecond,
         )
         .ask(metric(rate("docker_logs_duplicates_dropped_total")).named("overlap"))
-        .ask(metric(rate("docker_logs_reconnects_total")).named("reads again"))
+        .ask(metric(format!("{} or vector(0)", rate("docker_logs_reconnects_total"))).named("reads again"))
         .ask(metric(rate("docker_logs_truncated_total")).named("cut lines")),
         Panel::timeseries("Docker's answers", "95 % of the requests to the daemon were answered within this time.", Unit::Seconds)
             .ask(
@@ -208,6 +208,6 @@ fn process() -> [Panel; 4] {
         ),
         Panel::table("Versions", "Processes of Binnacle that Prometheus sees.", &columns)
             .sized(6, 8)
-            .ask(metric_now(format!("max by (instance, job, version) (binnacle_build_info{{{IT}}})"))),
+            .ask(metric_rows(format!("max by (instance, job, version) (binnacle_build_info{{{IT}}})"))),
     ]
 }

@@ -5,7 +5,7 @@ use crate::dashboard::Dashboard;
 use crate::field::{self, Column, GOOD, Unit};
 use crate::link::{self, Link, OF_CELL};
 use crate::panel::Panel;
-use crate::query::{lines, log_metric, metric, metric_now};
+use crate::query::{lines, log_metric, log_metric_now, metric, metric_rows};
 use crate::variable;
 
 /// What chooses the project's containers among metrics.
@@ -42,8 +42,8 @@ fn now() -> [Panel; 5] {
             .ask(metric(format!("sum(container_memory_working_set_bytes{{{IT}}})"))),
         Panel::stat("Errors logged", "Lines with the level error and above in the time range.", Unit::Count)
             .sized(8, 4)
-            .ask(log_metric(
-                r#"sum(count_over_time({compose_project="$project"} | detected_level=~"error|critical|fatal" [$__auto])) or vector(0)"#,
+            .ask(log_metric_now(
+                r#"sum(count_over_time({compose_project="$project"} | detected_level=~"error|critical|fatal" [$__range])) or vector(0)"#,
             ))
             .thresholds(GOOD, &NONE_IS_GOOD),
     ]
@@ -60,10 +60,10 @@ fn services() -> Panel {
     ];
     let by = format!("by ({SERVICE}, name)");
     Panel::table("Services", "Every running container of the project.", &columns)
-        .ask(metric_now(format!("max {by} (container_start_time_seconds{{{IT}}}) * 1000")))
-        .ask(metric_now(format!("sum {by} (rate(container_cpu_usage_seconds_total{{{IT}}}[1m]))")))
-        .ask(metric_now(format!("max {by} (container_memory_working_set_bytes{{{IT}}})")))
-        .ask(metric_now(format!("max {by} (container_health_state{{{IT}}})")))
+        .ask(metric_rows(format!("max {by} (container_start_time_seconds{{{IT}}}) * 1000")))
+        .ask(metric_rows(format!("sum {by} (rate(container_cpu_usage_seconds_total{{{IT}}}[1m]))")))
+        .ask(metric_rows(format!("max {by} (container_memory_working_set_bytes{{{IT}}})")))
+        .ask(metric_rows(format!("max {by} (container_health_state{{{IT}}})")))
 }
 
 fn to_service() -> Link {

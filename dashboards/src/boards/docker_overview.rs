@@ -6,7 +6,7 @@ use crate::dashboard::Dashboard;
 use crate::field::{self, BAD, Column, GOOD, Unit, WARNING};
 use crate::link::{self, Link, OF_CELL};
 use crate::panel::Panel;
-use crate::query::{metric, metric_now};
+use crate::query::{metric, metric_rows};
 use crate::variable;
 
 /// Disks, without those that live in memory or on top of others.
@@ -196,14 +196,14 @@ fn containers() -> Panel {
     let of = |metric: &str| format!(r#"max by (name) ({metric}{{name!="", instance=~"$instance"}})"#);
     Panel::table("Containers", "Every container that runs. A click on a name opens it.", &columns)
         .sized(24, 10)
-        .ask(metric_now(
+        .ask(metric_rows(
             r#"max by (name, image) (container_start_time_seconds{name!="", instance=~"$instance"}) * 1000"#,
         ))
-        .ask(metric_now(
+        .ask(metric_rows(
             r#"sum by (name) (rate(container_cpu_usage_seconds_total{name!="", instance=~"$instance"}[1m]))"#,
         ))
-        .ask(metric_now(of("container_memory_working_set_bytes")))
-        .ask(metric_now("name:container_memory_working_set:ratio_of_limit"))
-        .ask(metric_now(of("docker_container_restarts_total")))
-        .ask(metric_now(of("container_health_state")))
+        .ask(metric_rows(of("container_memory_working_set_bytes")))
+        .ask(metric_rows("name:container_memory_working_set:ratio_of_limit"))
+        .ask(metric_rows(of("docker_container_restarts_total")))
+        .ask(metric_rows(of("container_health_state")))
 }

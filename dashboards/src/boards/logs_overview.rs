@@ -12,9 +12,8 @@ use crate::variable;
 const STREAMS: &str = r#"{service_name=~"$service", stream!="events"} |~ `(?i)$search`"#;
 /// Levels that tell of failure.
 const ERRORS: &str = r#"detected_level=~"error|critical|fatal""#;
-/// Turns what differs from line to line into a mark, so that lines of one kind count as one.
-const PATTERN: &str =
-    r##"label_format pattern=`{{ __line__ | regexReplaceAll "[0-9a-fA-F]{8,}|[0-9]+" "#" | trunc 160 }}`"##;
+/// The message of a line, with a mark in place of what differs from line to line, so that lines of one kind count as one.
+const KIND: &str = r##"json msg="msg" | drop __error__, __error_details__ | label_format kind=`{{ regexReplaceAll "(?s)\n.*|[\\w-]*[0-9][\\w-]*" (or .msg __line__) "#" | trunc 160 }}`"##;
 
 pub(super) fn board() -> Dashboard {
     let board = Dashboard::new(
@@ -72,8 +71,8 @@ fn errors() -> [Panel; 3] {
             "service",
             OF_CELL,
         )),
-        Column::label("pattern", "Pattern"),
-        Column::only_value("Lines", Unit::Count).width(120).bar(),
+        Column::label("kind", "Line"),
+        Column::value('A', "Lines", Unit::Count).width(120).bar(),
     ];
     [
         Panel::table(
@@ -82,8 +81,9 @@ fn errors() -> [Panel; 3] {
             &columns,
         )
         .sized(16, 9)
+        .sorted_by("Lines")
         .ask(log_metric_now(format!(
-            "topk(20, sum by (service_name, pattern) (count_over_time({STREAMS} | {ERRORS} | {PATTERN} [$__range])))"
+            "topk(20, sum by (service_name, kind) (count_over_time({STREAMS} | {ERRORS} | {KIND} [$__range])))"
         ))),
         Panel::timeseries("Errors by service", "Lines a second with the level error and above.", Unit::PerSecond)
             .sized(8, 9)
@@ -101,7 +101,7 @@ fn errors() -> [Panel; 3] {
 fn collection() -> [Panel; 4] {
     let counted = |title, about, expression: &str| {
         Panel::stat(title, about, Unit::Count)
-            .sized(6, 3)
+            .sized(4, 9)
             .thresholds(GOOD, &NONE_IS_GOOD)
             .ask(metric(expression))
             .without_history()
@@ -112,7 +112,7 @@ fn collection() -> [Panel; 4] {
             "Age of the newest line of each container when it was stored last. A container that logs nothing keeps its value.",
             Unit::Seconds,
         )
-        .sized(12, 9)
+        .sized(10, 9)
         .ask(metric("max by (name) (docker_logs_lag_seconds)").named("{{name}}"))
         .limits(GOOD, &[(60.0, WARNING)]),
         Panel::bars(

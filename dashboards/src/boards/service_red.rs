@@ -6,7 +6,7 @@ use crate::dashboard::Dashboard;
 use crate::field::{self, BAD, Column, GOOD, Unit, WARNING};
 use crate::link::{self, OF_CELL};
 use crate::panel::Panel;
-use crate::query::{buckets, dependencies, lines, log_metric, metric, metric_now, traces};
+use crate::query::{buckets, dependencies, lines, log_metric, metric, metric_rows, traces};
 use crate::variable;
 
 /// What chooses the service among metrics.
@@ -37,7 +37,7 @@ fn quantile(share: &str, name: &str) -> crate::query::Query {
 fn red() -> [Panel; 4] {
     let by_class = "sum by (status_class)";
     [
-        Panel::timeseries("Requests", "Requests answered a second, by the class of their status.", Unit::PerSecond)
+        Panel::timeseries("Requests", "Requests answered a second, by the class of their status.", Unit::RequestsPerSecond)
             .sized(6, 9)
             .stacked()
             .ask(
@@ -80,7 +80,7 @@ fn places() -> [Panel; 2] {
     let columns = [
         Column::label("method", "Method").width(90),
         Column::label("route", "Route"),
-        Column::value('A', "Requests/s", Unit::PerSecond).bar(),
+        Column::value('A', "Requests/s", Unit::RequestsPerSecond).bar(),
         Column::value('B', "Errors", Unit::Ratio).thresholds(GOOD, &[(0.01, WARNING), (0.05, BAD)]),
         Column::value('C', "95 %", Unit::Seconds).thresholds(GOOD, &[(0.5, WARNING), (1.0, BAD)]),
     ];
@@ -88,13 +88,13 @@ fn places() -> [Panel; 2] {
     [
         Panel::table("Routes", "Each route within the last 5 minutes.", &columns)
             .sized(14, 10)
-            .ask(metric_now(rate("binnacle_http_requests_total")))
-            .ask(metric_now(format!(
+            .ask(metric_rows(rate("binnacle_http_requests_total")))
+            .ask(metric_rows(format!(
                 "{} / {}",
                 rate("binnacle_http_request_errors_total"),
                 rate("binnacle_http_requests_total")
             )))
-            .ask(metric_now(format!(
+            .ask(metric_rows(format!(
                 "histogram_quantile(0.95, sum by (le, method, route) (rate(binnacle_http_request_duration_seconds_bucket{{{IT}}}[5m])))"
             ))),
         Panel::node_graph("Who calls whom", "Services and their calls, counted from traces.")
