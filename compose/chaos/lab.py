@@ -6,9 +6,11 @@ awaited and what was seen last.
 
     COMPOSE_PROJECT_NAME   the lab's project (default: compose)
     LAB_SECRETS            the folder of its passwords (default: compose/secrets)
+    LAB_TIME_LAPSE         how many times faster than written the rules are (default: 1)
 """
 
 import collections
+import datetime
 import json
 import os
 import pathlib
@@ -24,10 +26,17 @@ SECRETS = pathlib.Path(os.environ.get("LAB_SECRETS") or pathlib.Path(__file__).p
 GATEWAY, BINNACLE = "http://127.0.0.1:8080", "http://127.0.0.1:3100"
 PROMETHEUS, ALERTMANAGER = "http://127.0.0.1:9090", "http://127.0.0.1:9093"
 ANSWER_SECONDS = 30
+# An alert comes, and goes, within 15 minutes of the rules' time; a minute is for what takes its time anyway.
+ALERT_SECONDS = 60 + 900 / float(os.environ.get("LAB_TIME_LAPSE", "1"))
 
 
 class Failed(Exception):
     """Something that was to be so is not."""
+
+
+def now():
+    """This moment, as Binnacle takes times."""
+    return datetime.datetime.now(datetime.timezone.utc).isoformat()
 
 
 def wait(what, limit, ask):
@@ -123,10 +132,34 @@ def series(expression):
     return get_json(f"{PROMETHEUS}/api/v1/query", query=expression)["data"]["result"]
 
 
-def active_alerts(name):
-    """The alerts of that name that Alertmanager has now."""
-    return [alert for alert in get_json(f"{ALERTMANAGER}/api/v2/alerts", active="true", silenced="false",
-                                        filter=f'alertname="{name}"')]
+def alerts(name, /, **labels):
+    """The alerts of that name and those labels that Alertmanager has now."""
+    found = get_json(f"{ALERTMANAGER}/api/v2/alerts", filter=f'alertname="{name}"')
+    return [alert for alert in found if labels.items() <= alert["labels"].items()]
+
+
+def pages(name, status, since, /, **labels):
+    """What the pager was told of an alert after a time, as Binnacle has it."""
+    lines = [json.loads(record["line"]) for record in search(f"service:pager alert:{name}", "--from", since)]
+    return [page for page in lines if page["status"] == status and labels.items() <= page["labels"].items()]
+
+
+def fires(name, since, /, **labels):
+    """Waits until the alert is active in Alertmanager and has been delivered to the pager; returns what that was told."""
+    wait(f"{name} {labels} in Alertmanager", ALERT_SECONDS, lambda: alerts(name, **labels))
+    return wait(f"{name} {labels} told to the pager", ALERT_SECONDS, lambda: pages(name, "firing", since, **labels))[0]
+
+
+def resolves(name, since, /, **labels):
+    """Waits until Alertmanager no longer has the alert and the pager was told so."""
+
+    def gone():
+        left = alerts(name, **labels)
+        check(not left, f"{len(left)} are still active")
+        return True
+
+    wait(f"{name} {labels} gone from Alertmanager", ALERT_SECONDS, gone)
+    wait(f"{name} {labels} told to be resolved", ALERT_SECONDS, lambda: pages(name, "resolved", since, **labels))
 
 
 # === Binnacle ===
@@ -151,6 +184,23 @@ def search(query, *flags, limit=0):
     """The records that a search finds, oldest first; limit 0 is all."""
     found = binnacle("search", "--json", "--forward", "--limit", str(limit), *flags, query)
     return [json.loads(line) for line in found.splitlines()]
+
+
+def why(service):
+    """The newest verdict on a service's deaths, or None."""
+    deaths = binnacle("why", "--json", "--limit", "1", service).splitlines()
+    return json.loads(deaths[0]) if deaths else None
+
+
+def spans(correlation_id):
+    """The spans of a request by its correlation id, in Jaeger's form, each with its `service`; the trace id before them."""
+    records = search(correlation_id)
+    traces = {record["metadata"].get("trace_id") for record in records}
+    check(len(traces) == 1, f"the lines of {correlation_id} have the traces {traces}")
+    trace = traces.pop()
+    data = binnacle_api(f"/jaeger/api/traces/{trace}")["data"][0]
+    services = {key: process["serviceName"] for key, process in data["processes"].items()}
+    return trace, [{**span, "service": services[span["processID"]]} for span in data["spans"]]
 
 
 def missing(service):

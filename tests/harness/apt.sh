@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # apt for one release of Debian, apart from this machine's own. Sourced; sets `apt`, the command to call.
 #
 #   apt_for DIR RELEASE

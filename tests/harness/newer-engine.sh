@@ -5,6 +5,7 @@
 #
 # The installed runc serves both engines.
 set -eu
+# shellcheck source=tests/harness/apt.sh
 . "$(dirname "$0")/apt.sh"
 
 mkdir -p "$1"

@@ -66,7 +66,7 @@ def every_rule_loads():
 
 def the_watchdog_reaches_the_pager():
     # Alerts that fire before Prometheus has found Alertmanager are sent again after a minute.
-    wait("the Watchdog in Alertmanager", 180, lambda: lab.active_alerts("Watchdog"))
+    wait("the Watchdog in Alertmanager", 180, lambda: lab.alerts("Watchdog"))
     told = wait("the Watchdog told to the pager", 120, lambda: lab.search("service:pager alert:Watchdog"))
     return json.loads(told[0]["line"])["summary"]
 

@@ -7,6 +7,7 @@
 # Prints the path of a tar in FOLDER. Made once: 40 s and 150 MB from the Debian mirror. Nothing is installed here.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=tests/harness/apt.sh
 . "$here/../harness/apt.sh"
 
 mkdir -p "$1"
@@ -21,10 +22,12 @@ root=$scratch/root
 mkdir -p "$root"
 
 echo 'fetching the packages that stand for upstream images' >&2
-apt_for "$scratch/apt" trixie >"$scratch/log" 2>&1 &&
-  "${apt[@]}" --yes --download-only install \
-    prometheus prometheus-alertmanager prometheus-node-exporter redis-server postgresql-17 busybox-static >>"$scratch/log" 2>&1 ||
-  { cat "$scratch/log" >&2; exit 1; }
+fetch() {
+  apt_for "$scratch/apt" trixie &&
+    "${apt[@]}" --yes --download-only install \
+      prometheus prometheus-alertmanager prometheus-node-exporter redis-server postgresql-17 busybox-static
+}
+fetch >"$scratch/log" 2>&1 || { cat "$scratch/log" >&2; exit 1; }
 for folder in bin sbin lib lib64; do
   mkdir -p "$root/usr/$folder"
   ln -s "usr/$folder" "$root/$folder"
@@ -34,8 +37,8 @@ for package in "$scratch"/apt/cache/archives/*.deb; do
 done
 
 # What no service needs. PostgreSQL compiles no queries without its llvmjit.so, and works.
-rm -rf "$root"/usr/share/{doc,man,info,locale,i18n,perl,javascript,fonts,nodejs} "$root"/usr/lib/x86_64-linux-gnu/{perl*,gconv,libLLVM*,libz3*} \
-  "$root"/usr/lib/postgresql/17/lib/{bitcode,llvmjit*}
+rm -rf "$root"/usr/share/{doc,man,info,locale,i18n,perl,javascript,fonts,nodejs} \
+  "$root"/usr/lib/x86_64-linux-gnu/{perl*,gconv,libLLVM*,libz3*} "$root"/usr/lib/postgresql/17/lib/{bitcode,llvmjit*}
 
 # As in upstream's images: a shell, wget, and who owns the data.
 for applet in sh wget mkdir chmod cat; do

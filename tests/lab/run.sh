@@ -27,6 +27,7 @@ end() {
     say "logs of all containers are in target/lab/logs"
   fi
   # The end of its input ends the engine and all its containers.
+  # shellcheck disable=SC1083,SC2093 # closes the descriptor of that number, and goes on
   [ -z "${engine-}" ] || { exec {ENGINE[1]}>&-; wait "$engine" || true; }
   rm -rf "$dir"
   exit "$status"

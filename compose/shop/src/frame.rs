@@ -139,8 +139,18 @@ pub(crate) async fn serve(
     }
 }
 
-/// Around every request: its ids, its faults, its deadline, its metrics and its line.
-async fn observe(State(frame): State<Arc<Frame>>, mut request: Request, next: Next) -> Response {
+/// Around every request: a caller that hangs up ends neither the work nor the line that tells of it.
+async fn observe(State(frame): State<Arc<Frame>>, request: Request, next: Next) -> Response {
+    let working = Arc::clone(&frame);
+    let work = frame.tasks.spawn(async move { answer(&working, request, next).await });
+    match work.await {
+        Ok(response) => response,
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(), // it panicked, and said so
+    }
+}
+
+/// The request's ids, its faults, its deadline, its metrics and its line.
+async fn answer(frame: &Frame, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let context = frame.random(|random| Context::continued(request.headers(), random));
     request.extensions_mut().insert(context.clone());

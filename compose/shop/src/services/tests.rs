@@ -184,6 +184,19 @@ async fn a_stopping_service_is_not_ready_and_ends_what_it_works_on() {
 }
 
 #[tokio::test]
+async fn work_is_done_and_counted_though_the_caller_hangs_up() {
+    let (frame, app) = service(Role::Catalog, nowhere());
+    assert_eq!(ask(&app, "POST", "/fault", json!({"latency_ms": 100})).await.0, StatusCode::OK);
+    let asking = ask(&app, "GET", "/products", Value::Null);
+    assert!(tokio::time::timeout(Duration::from_millis(10), asking).await.is_err());
+    // The leak's task ends with the service; then only the work is left to wait for.
+    frame.stop.cancel();
+    frame.tasks.close();
+    frame.tasks.wait().await;
+    assert_eq!(frame.metrics.requests.with_label_values(&["GET", "/products", "200"]).get(), 1);
+}
+
+#[tokio::test]
 async fn payments_fail_as_the_bank_does() {
     let role = Role::Payment { declined: 1.0, silent: 0.0, slow: 0.0 };
     let (frame, app) = service(role, nowhere());

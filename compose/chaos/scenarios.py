@@ -1,0 +1,203 @@
+"""What is broken on purpose, and what must then be so.
+
+Each scenario breaks one thing in the running lab and checks: the alert fires in Alertmanager and reaches the pager;
+Binnacle names the cause; where a request is concerned, its log lines and its trace share the correlation id; mending
+resolves the alert; and no line is lost. What was broken is mended also when a check fails.
+"""
+
+import contextlib
+
+import lab
+from lab import check, wait
+
+# Far above the customers that the load generator plays.
+CUSTOMER = 990_100
+
+
+@contextlib.contextmanager
+def broken(mend):
+    """Mends at the end, whatever happens in between."""
+    try:
+        yield
+    finally:
+        mend()
+
+
+def healthy(service):
+    wait(f"`{service}` healthy", 90, lambda: lab.is_healthy(service))
+
+
+def failing_order(seconds=120):
+    """An order that fails at the shop's side, not for the bank's decline."""
+
+    def attempt():
+        lab.fill_cart(CUSTOMER, 1003, 1)
+        order = lab.check_out(CUSTOMER)
+        return order if order.status >= 500 else None
+
+    return wait("an order that fails", seconds, attempt)
+
+
+def order_goes_through():
+    def attempt():
+        lab.fill_cart(CUSTOMER, 1003, 1)
+        return lab.check_out(CUSTOMER).status == 200
+
+    wait("an order that goes through", 120, attempt)
+
+
+def verdict(service, cause, since):
+    """`why` of the service's newest death, which must be of this cause and come after `since`."""
+
+    def settled():
+        death = lab.why(service)
+        check(death, f"`why {service}` knows of no death")
+        check(death["at"] >= since[:19], f"the newest death is older: {death['at']}")
+        check(death["cause"] == cause, f"`why {service}` says {death['cause']}: {death['summary']}")
+        return death
+
+    return wait(f"the verdict `{cause}` on `{service}`", 60, settled)
+
+
+# === scenarios ===
+
+
+def slow_payment():
+    """Charges take 4 s, longer than callers wait."""
+    since = lab.now()
+    with broken(lambda: lab.break_service("payment")):
+        lab.break_service("payment", "latency_ms=4000")
+        order = failing_order()
+        page = lab.fires("CircuitOpen", since, upstream="payment")
+
+        # The order that failed leads to the charge that was slow.
+        def slow_charge():
+            slow = lab.search(f"{order.correlation_id} service:payment duration_ms:>=4000")
+            check(slow, f"no slow line of `payment` has the correlation id {order.correlation_id}")
+            trace, spans = lab.spans(order.correlation_id)
+            check(slow[0]["metadata"]["trace_id"] == trace, "the line and the trace differ")
+            charges = [span for span in spans if span["service"] == "payment" and span["duration"] >= 4_000_000]
+            check(charges, f"the trace {trace} has no slow span of `payment`")
+            return trace, charges[0]["duration"]
+
+        trace, duration = wait("the slow charge behind the order", 90, slow_charge)
+    lab.resolves("CircuitOpen", since, upstream="payment")
+    order_goes_through()
+    lab.nothing_is_missing("payment")
+    return f"{page['summary']}; order {order.correlation_id} is trace {trace}, its charge took {duration / 1e6:.2f} s"
+
+
+def killed_service():
+    """SIGKILL through Docker: no restart policy brings it back."""
+    since = lab.now()
+    with broken(lambda: lab.docker("start", lab.container("payment"))):
+        lab.docker("kill", "--signal=KILL", lab.container("payment"))
+        page = lab.fires("ContainerDown", since, name=lab.container("payment"))
+        death = verdict("payment", "docker_kill", since)
+    healthy("payment")
+    lab.resolves("ContainerDown", since, name=lab.container("payment"))
+    lab.nothing_is_missing("payment")
+    return f"{page['summary']}; why: {death['summary']}"
+
+
+def stopped_service():
+    """SIGTERM through Docker: it ends in order, and is missed nevertheless."""
+    since = lab.now()
+    with broken(lambda: lab.docker("start", lab.container("catalog"))):
+        lab.docker("stop", lab.container("catalog"))
+        page = lab.fires("TargetDown", since, instance="catalog:8080")
+        death = verdict("catalog", "docker_stop", since)
+        last = lab.search("service:catalog stopped", "--from", since)
+        check(last, "the last line of `catalog` is not stored")
+        # An end in good order is no failure of the container.
+        check(not lab.alerts("ContainerDown", name=lab.container("catalog")), "ContainerDown fires for an orderly end")
+    healthy("catalog")
+    lab.resolves("TargetDown", since, instance="catalog:8080")
+    lab.nothing_is_missing("catalog")
+    return f"{page['summary']}; why: {death['summary']}"
+
+
+def memory_leak():
+    """40 MB a second, until the kernel kills it at its limit; the restart policy brings it back."""
+    since = lab.now()
+    with broken(lambda: healthy("payment")):
+        lab.break_service("payment", "leak_bytes_per_second=40000000")
+        page = lab.fires("ContainerOOMKilled", since, name=lab.container("payment"))
+        death = verdict("payment", "oom_kill", since)
+        injected = lab.search('service:payment "fault injected"', "--from", since)
+        check(injected, "the line before the leak is not stored")
+    lab.resolves("ContainerOOMKilled", since, name=lab.container("payment"))
+    lab.nothing_is_missing("payment")
+    return f"{page['summary']}; why: {death['summary']}"
+
+
+def cut_network():
+    """PostgreSQL loses its network."""
+    since = lab.now()
+    backend, postgres = f"{lab.PROJECT}_backend", lab.container("postgres")
+    with broken(lambda: lab.docker("network", "connect", "--alias", "postgres", backend, postgres)):
+        lab.docker("network", "disconnect", backend, postgres)
+        page = lab.fires("OrdersBackendDown", since, dependency="postgres")
+
+        # From an error that names PostgreSQL to the customer's request that it spoilt.
+        def blamed():
+            errors = lab.search("service:orders level:error postgres", "--from", since)
+            of_requests = [record for record in errors if "correlation_id" in record["metadata"]]
+            check(of_requests, f"of {len(errors)} errors of `orders` none belongs to a request")
+            ids = of_requests[0]["metadata"]
+            trace, spans = lab.spans(ids["correlation_id"])
+            check(ids["trace_id"] == trace, "the line and the trace differ")
+            services = {span["service"] for span in spans}
+            check({"gateway", "checkout", "orders"} <= services, f"the trace {trace} has spans of {sorted(services)}")
+            return of_requests[0]["line"]
+
+        line = wait("PostgreSQL named as the cause", 90, blamed)
+
+        # Callers give up calling `orders`; nobody is paged for what the database explains.
+        def held_back():
+            open_circuits = lab.alerts("CircuitOpen", upstream="orders")
+            loud = [alert for alert in open_circuits if not alert["status"]["inhibitedBy"]]
+            check(not loud, f"CircuitOpen is not inhibited: {loud}")
+            return open_circuits
+
+        wait("CircuitOpen held back", lab.ALERT_SECONDS, held_back)
+    healthy("orders")
+    lab.resolves("OrdersBackendDown", since, dependency="postgres")
+    order_goes_through()
+    lab.nothing_is_missing("orders")
+    return f"{page['summary']}; orders: {line}"
+
+
+def log_burst():
+    """50,000 numbered lines as fast as they go. No fault of a service: no alert, and all lines are there."""
+    since, lines = lab.now(), 50_000
+    lab.break_service("catalog", f"log_burst_lines={lines}")
+
+    def stored():
+        burst = lab.search('service:catalog "log burst"', "--from", since)
+        found = [record["line"].split("line=")[1].split()[0] for record in burst]
+        check(len(found) == lines, f"{len(found)} of {lines} lines are stored")
+        return found
+
+    numbers = wait(f"{lines} lines stored", 120, stored)
+    check(sorted(map(int, numbers)) == list(range(1, lines + 1)), "lines are repeated or missing")
+    gaps = lab.series('increase(docker_logs_gaps_total[1m]) > 0')
+    check(not gaps, f"gaps were recorded: {gaps}")
+    check(not lab.alerts("CollectorDroppingLogs"), "CollectorDroppingLogs fires")
+    return f"{lines} lines stored, each once; no gap, no alert"
+
+
+def throttled_cpu():
+    """The gateway gets a hundredth of a CPU."""
+    since = lab.now()
+    gateway = lab.container("gateway")
+    with broken(lambda: lab.docker("update", "--cpus", "0.5", gateway)):
+        lab.docker("update", "--cpus", "0.01", gateway)
+        page = lab.fires("ContainerCpuThrottled", since, name=gateway)
+        slow = wait("slow requests of the gateway", 60, lambda: lab.search("service:gateway duration_ms:>200", "--from", since))
+    lab.resolves("ContainerCpuThrottled", since, name=gateway)
+    lab.nothing_is_missing("gateway")
+    return f"{page['summary']}; {len(slow)} requests took more than 200 ms"
+
+
+SCENARIOS = [slow_payment, killed_service, stopped_service, memory_leak, cut_network, log_burst, throttled_cpu]
