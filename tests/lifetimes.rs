@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::harness::container::{Container, emitter};
 use crate::harness::engine::Version;
+use crate::harness::image::IMAGE;
 use crate::harness::ledger::{Expected, Ledger, assert_exact};
 use crate::harness::script::Stream;
 use crate::harness::site::{Site, on_each_engine};
@@ -73,6 +74,19 @@ fn a_container_that_nobody_saw_alive_is_a_gap(version: Version) {
     assert_eq!((verdicts[0].stored, verdicts[0].in_gaps), (0, 100), "{}", verdicts[0]);
     let gaps = Ledger::read(&site.server, "*").gaps;
     assert!(gaps.iter().all(|gap| gap.name != left_alone.name), "{gaps:?}");
+}
+
+fn a_container_that_never_ran_leaves_no_gap(version: Version) {
+    let site = Site::open(version);
+    for number in 0..12 {
+        let name = format!("never-started-{number}");
+        site.engine.docker(&["create", "--name", &name, IMAGE, "/bin/emit", &name, "lines=1"]);
+        site.engine.docker(&["rm", &name]);
+    }
+    let last = emitter("last", "lines=100").start(&site.engine);
+    last.wait_exited(LIMIT);
+    assert_exact(&site.server, &[Expected::of(&last, 1)], LIMIT);
+    assert!(Ledger::read(&site.server, "*").gaps.is_empty(), "{}", site.server.log());
 }
 
 fn every_run_of_a_restarted_container_is_stored_once(version: Version) {
@@ -176,6 +190,7 @@ on_each_engine!(
     the_last_lines_before_an_exit_are_stored,
     containers_of_a_few_milliseconds_are_caught,
     a_container_that_nobody_saw_alive_is_a_gap,
+    a_container_that_never_ran_leaves_no_gap,
     every_run_of_a_restarted_container_is_stored_once,
     a_restart_policy_loop_is_followed,
     a_container_removed_by_force_keeps_what_was_read,

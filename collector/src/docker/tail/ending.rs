@@ -21,7 +21,7 @@ impl Tail {
 
     /// The daemon knows it no more.
     pub(super) async fn gone(&mut self, destroyed: bool) -> Result<(), Stopped> {
-        if self.may_have_missed_lines() {
+        if self.may_have_missed_lines() && !(destroyed && self.never_ran()) {
             self.record_removed().await?;
         }
         let Description { name, driver, .. } = &self.description;
@@ -53,6 +53,11 @@ impl Tail {
             // It was gone before it could be looked at: only an event told of it.
             None => self.row.is_none() && starts > 0,
         }
+    }
+
+    /// Whether it was made and not started: then it has logged nothing, read or not.
+    fn never_ran(&self) -> bool {
+        self.log.is_some() && self.description.started_ns.is_none() && self.signals.borrow().starts == 0
     }
 
     /// Records a gap from what was read last to the removal.
