@@ -90,6 +90,13 @@ pub(crate) fn open(
         let gaps = Batch { gaps: vec![gap], ..Batch::default() };
         catalog.commit(&[], &[], std::iter::once(&gaps))?;
     }
+    for what in catalog.wrong_rows()? {
+        metrics.damaged.inc();
+        tracing::error!(
+            what,
+            "a row of the catalog is not as it was written; `binnacle verify` checks the rest"
+        );
+    }
     let streams = Streams::new(&stream_rows, last_stream);
     Ok(Recovered { catalog, streams, state, window_ns: found_window_ns, next_seq, last_window, last_part })
 }

@@ -232,43 +232,9 @@ impl View<'_> {
         Ok(found)
     }
 
-    /// Rows whose checksum does not fit, in words. Rows of an earlier format have none.
+    /// Rows whose checksum does not fit, in words.
     pub(crate) fn wrong_rows(&self) -> rusqlite::Result<Vec<String>> {
-        let mut wrong = Vec::new();
-        if user_version(self.connection)? < schema::FORMAT_WITH_CHECKSUMS {
-            return Ok(wrong);
-        }
-        let mut check = |select: &str, name: &dyn Fn(&Row<'_>) -> rusqlite::Result<(String, i64)>| {
-            let mut statement = self.connection.prepare(select)?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                let stored: Option<i64> = row.get("checksum")?;
-                match name(row) {
-                    Ok((_, checksum)) if stored.is_none_or(|stored| stored == checksum) => {}
-                    Ok((name, _)) => wrong.push(format!("checksum of {name}")),
-                    Err(error) => wrong.push(format!("a row cannot be read: {error}")),
-                }
-            }
-            Ok::<_, rusqlite::Error>(())
-        };
-        check("SELECT * FROM streams", &|row| {
-            let (id, labels): (u64, Vec<u8>) = (row.get("id")?, row.get("labels")?);
-            let checksum = checksum::of_stream(id, &labels, row.get("min_ns")?, row.get("max_ns")?);
-            Ok((format!("stream {id}"), checksum))
-        })?;
-        check("SELECT * FROM cursors", &|row| {
-            let (source, position): (String, Option<Vec<u8>>) = (row.get("source")?, row.get("position")?);
-            let checksum = checksum::of_cursor(&source, position.as_deref(), row.get("covered_ns")?);
-            Ok((format!("the position of `{source}`"), checksum))
-        })?;
-        check(&format!("SELECT {GAP_COLUMNS}, checksum, id FROM gaps"), &|row| {
-            Ok((format!("gap {}", row.get::<_, i64>("id")?), checksum::of_gap(&gap_of(row)?)))
-        })?;
-        check(&format!("SELECT {CONTAINER_COLUMNS}, checksum FROM containers"), &|row| {
-            let container = container_of(row)?;
-            Ok((format!("container `{}`", container.name), checksum::of_container(&container)))
-        })?;
-        Ok(wrong)
+        wrong_rows(self.connection)
     }
 
     /// Hands batches with a higher number than `after` to `each`, oldest first.
@@ -367,6 +333,45 @@ pub(super) fn streams_after(connection: &Connection, after: StreamId) -> rusqlit
         streams.push(StreamRow { id, labels: Arc::new(labels), min_ns, max_ns });
     }
     Ok(streams)
+}
+
+/// Rows whose checksum does not fit, in words. Those of an earlier format have none.
+pub(super) fn wrong_rows(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    if user_version(connection)? < schema::FORMAT_WITH_CHECKSUMS {
+        return Ok(wrong);
+    }
+    let mut check = |select: &str, name: &dyn Fn(&Row<'_>) -> rusqlite::Result<(String, i64)>| {
+        let mut statement = connection.prepare(select)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let stored: Option<i64> = row.get("checksum")?;
+            match name(row) {
+                Ok((_, checksum)) if stored.is_none_or(|stored| stored == checksum) => {}
+                Ok((name, _)) => wrong.push(format!("checksum of {name}")),
+                Err(error) => wrong.push(format!("a row cannot be read: {error}")),
+            }
+        }
+        Ok::<_, rusqlite::Error>(())
+    };
+    check("SELECT * FROM streams", &|row| {
+        let (id, labels): (u64, Vec<u8>) = (row.get("id")?, row.get("labels")?);
+        let checksum = checksum::of_stream(id, &labels, row.get("min_ns")?, row.get("max_ns")?);
+        Ok((format!("stream {id}"), checksum))
+    })?;
+    check("SELECT * FROM cursors", &|row| {
+        let (source, position): (String, Option<Vec<u8>>) = (row.get("source")?, row.get("position")?);
+        let checksum = checksum::of_cursor(&source, position.as_deref(), row.get("covered_ns")?);
+        Ok((format!("the position of `{source}`"), checksum))
+    })?;
+    check(&format!("SELECT {GAP_COLUMNS}, checksum, id FROM gaps"), &|row| {
+        Ok((format!("gap {}", row.get::<_, i64>("id")?), checksum::of_gap(&gap_of(row)?)))
+    })?;
+    check(&format!("SELECT {CONTAINER_COLUMNS}, checksum FROM containers"), &|row| {
+        let container = container_of(row)?;
+        Ok((format!("container `{}`", container.name), checksum::of_container(&container)))
+    })?;
+    Ok(wrong)
 }
 
 pub(super) fn each_batch_after(

@@ -138,6 +138,11 @@ impl CatalogWriter {
         self.highest_id("batches").map_err(self.fail.of("read the batches"))
     }
 
+    /// Rows whose checksum does not fit, in words.
+    pub(crate) fn wrong_rows(&self) -> Result<Vec<String>, StoreError> {
+        read::wrong_rows(&self.connection).map_err(self.fail.of("check the rows"))
+    }
+
     /// Hands every stored batch to `each`, oldest first.
     pub(crate) fn each_batch(&self, each: impl FnMut(BatchRow)) -> Result<(), StoreError> {
         read::each_batch_after(&self.connection, 0, each).map_err(self.fail.of("read the batches"))

@@ -57,15 +57,33 @@ fn commits_that_are_lost_with_the_log_are_a_gap() {
         let at = bytes.len() - 50_000;
         bytes[at] ^= 0x10;
     });
-    let registry = prometheus::Registry::new();
-    let writer = Writer::open(dir.path(), &Config::default(), &registry).unwrap();
+    let (writer, damaged) = open_and_count(dir.path());
     let gaps = writer.reader().gaps(TimeRange::ALL).unwrap();
     assert_eq!((gaps.len(), gaps[0].reason), (1, GapReason::Damaged));
-    let damaged = registry.gather().into_iter().find(|f| f.name() == "binnacle_store_damaged_total").unwrap();
-    assert!(damaged.get_metric()[0].get_counter().get_value() > 0.0);
+    assert!(damaged > 0.0);
     drop(writer);
     let writer = open(dir.path()).unwrap();
     assert_eq!(writer.reader().gaps(TimeRange::ALL).unwrap().len(), 1, "reported once");
+}
+
+/// Opens a folder; returns also what it counts as damaged.
+fn open_and_count(dir: &Path) -> (Writer, f64) {
+    let registry = prometheus::Registry::new();
+    let writer = Writer::open(dir, &Config::default(), &registry).unwrap();
+    let families = registry.gather();
+    let damaged = families.iter().find(|family| family.name() == "binnacle_store_damaged_total").unwrap();
+    (writer, damaged.get_metric()[0].get_counter().get_value())
+}
+
+#[test]
+fn a_changed_row_is_counted_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    killed(dir.path());
+    assert_eq!(open_and_count(dir.path()).1, 0.0);
+    let catalog = rusqlite::Connection::open(dir.path().join("catalog.db")).unwrap();
+    catalog.execute_batch("UPDATE streams SET max_ns = max_ns + 1").unwrap();
+    drop(catalog);
+    assert_eq!(open_and_count(dir.path()).1, 1.0);
 }
 
 #[test]
