@@ -4,7 +4,7 @@
 //! standard streams, the tests play it into memory, so that a ledger can compare byte for byte.
 //!
 //! Settings: `len=BYTES` of a line with its line end, `rate=LINES` a second (0: no pauses),
-//! `to=out|err|alternate`, `text=x|hostile`. Actions: `lines=N` numbered lines, `part=BYTES` of a line without its end,
+//! `to=out|err|alternate`, `text=x|hostile|noise`. Actions: `lines=N` numbered lines, `part=BYTES` of a line without its end,
 //! `raw=HEX` bytes, `end=N` line ends, `sleep=SECONDS`.
 
 use std::time::Duration;
@@ -41,6 +41,8 @@ enum Text {
     X,
     /// Another kind of trouble in each line.
     Hostile,
+    /// What no compression makes much smaller.
+    Noise,
 }
 
 #[derive(Clone, Copy)]
@@ -136,6 +138,7 @@ fn text(name: &str) -> Option<Text> {
     match name {
         "x" => Some(Text::X),
         "hostile" => Some(Text::Hostile),
+        "noise" => Some(Text::Noise),
         _ => None,
     }
 }
@@ -146,6 +149,7 @@ fn numbered(tag: &str, run: u32, stream: Stream, number: u64, len: usize, text: 
     let head = format!("c={tag} r={run} s={letter} n={number:08} ").into_bytes();
     match text {
         Text::X => filled(head, len, b"x"),
+        Text::Noise => filled(head, len, &base64(number, len)),
         Text::Hostile if number % 8 == 4 => deep(head, len),
         Text::Hostile => filled(head, len, &hostile(number)),
     }
@@ -165,7 +169,7 @@ fn hostile(number: u64) -> Vec<u8> {
         1 => b"\0\0nul\0 ".to_vec(),
         2 => b"\xff\xfe\xc3\x28\xed\xa0\x80\xf8 ".to_vec(),
         3 => "日志，記錄。ログ 로그 ".as_bytes().to_vec(),
-        5 => base64(number),
+        5 => base64(number, 997),
         6 => "\r\t\"\\\u{2028}\u{85}\u{202e}'{}[]%s%n ".as_bytes().to_vec(),
         _ => b"level=error trace_id= =\"= \"unclosed ".to_vec(),
     }
@@ -184,14 +188,14 @@ fn deep(head: Vec<u8>, len: usize) -> Vec<u8> {
 }
 
 /// Letters without pattern, as of a picture in a log.
-fn base64(number: u64) -> Vec<u8> {
+fn base64(number: u64, len: usize) -> Vec<u8> {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut state = number;
+    let mut state = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let letter = |_| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         LETTERS[(state >> 58) as usize]
     };
-    (0..997).map(letter).collect()
+    (0..len).map(letter).collect()
 }
 
 fn unhex(digits: &str) -> Option<Vec<u8>> {

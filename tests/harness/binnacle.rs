@@ -11,7 +11,10 @@ use super::wait_for;
 
 /// The binary, without any of the caller's settings in its environment.
 pub(crate) fn binnacle() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_binnacle"));
+    without_settings(Command::new(env!("CARGO_BIN_EXE_binnacle")))
+}
+
+fn without_settings(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if ["BINNACLE_", "OTEL_"].iter().any(|ours| name.to_string_lossy().starts_with(ours))
             || name == "DOCKER_HOST"
@@ -27,6 +30,8 @@ pub(crate) fn binnacle() -> Command {
 /// the end of its log is shown.
 #[derive(Debug)]
 pub(crate) struct Server {
+    /// A command that turns into the one behind it, as `nsenter` does.
+    wrapper: Vec<String>,
     arguments: Vec<String>,
     address: SocketAddr,
     data: PathBuf,
@@ -45,7 +50,12 @@ impl Server {
         all.extend(["--listen".to_owned(), address.to_string()]);
         all.extend(arguments.iter().map(|a| (*a).to_owned()));
         let log = scratch.join(format!("{command}.log"));
-        Self { arguments: all, address, data, log, process: None }
+        Self { wrapper: Vec::new(), arguments: all, address, data, log, process: None }
+    }
+
+    /// Starts the binary through another command, which must replace itself with it.
+    pub(crate) fn wrap(&mut self, wrapper: &[&str]) {
+        self.wrapper = wrapper.iter().map(|word| (*word).to_owned()).collect();
     }
 
     /// Listens on all interfaces; it is asked over loopback all the same.
@@ -69,7 +79,15 @@ impl Server {
     pub(crate) fn start(&mut self) {
         assert!(self.process.is_none(), "BUG: the server runs");
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
-        let process = binnacle()
+        let mut command = match self.wrapper.split_first() {
+            None => binnacle(),
+            Some((wrapper, words)) => {
+                let mut command = without_settings(Command::new(wrapper));
+                command.args(words).arg(env!("CARGO_BIN_EXE_binnacle")).stdin(Stdio::null());
+                command
+            }
+        };
+        let process = command
             .args(&self.arguments)
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -89,6 +107,11 @@ impl Server {
             http::get(self.address, "/ready").is_ok_and(|answer| answer.status == 200)
         });
         assert!(ready, "binnacle is not ready\n{}", self.log_tail());
+    }
+
+    /// Whether the process that was started has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.process.as_mut().is_none_or(|process| matches!(process.try_wait(), Ok(Some(_))))
     }
 
     /// `kill -9`, at whatever it is doing.

@@ -1,5 +1,6 @@
 //! Collector and server, two processes over one folder, are killed again and again, mostly with -9, while containers
-//! of every kind write. Flushes, merges and windows are made small, so that kills meet them all.
+//! of every kind write. Flushes, merges and windows are made small, so that kills meet them all. Each start of the
+//! collector reads the logs another way: through the API, or from Docker's files.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,8 +13,6 @@ use crate::harness::container::{Container, emitter};
 use crate::harness::engine::Engine;
 use crate::harness::ledger::{Expected, settle};
 
-/// Of one round.
-const KILLS: u32 = 30;
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// The store works all the time: it flushes every second and merges what that leaves.
@@ -24,26 +23,33 @@ pub(super) fn play(round: &mut Round) -> Row {
     let engine = Engine::start(round.version);
     let scratch = tempfile::tempdir().unwrap();
     let config = scratch.path().join("binnacle.yaml");
-    std::fs::write(&config, BUSY_STORE).unwrap();
-    let config = config.display().to_string();
-    let arguments = ["--config", &config, "--docker-host", &engine.host()];
+    let choose_way = |random: &mut Random| {
+        let reads_files = random.below(2) == 0;
+        std::fs::write(&config, format!("{BUSY_STORE}collect: {{read_files: {reads_files}}}\n")).unwrap();
+    };
+    choose_way(&mut round.random);
+    let path = config.display().to_string();
+    let arguments = ["--config", &path, "--docker-host", &engine.host()];
     let mut collector = Server::new("collect", scratch.path(), &arguments);
     collector.start();
     collector.wait_ready();
-    let mut server = Server::new("serve", scratch.path(), &["--config", &config]);
+    let mut server = Server::new("serve", scratch.path(), &["--config", &path]);
     server.start();
-    let fleet = start_fleet(&engine);
-    for _ in 0..KILLS {
+    let kills = if round.is_short { 15 } else { 30 };
+    let fleet = start_fleet(&engine, kills);
+    for _ in 0..kills {
         pause(&mut round.random);
         let victim = if round.random.below(4) == 0 { &mut server } else { &mut collector };
         match round.random.below(4) {
             0 => {
                 let status = victim.end("TERM");
-                assert_eq!(status.code(), Some(0), "after SIGTERM\n{}", victim.log_tail());
+                // A signal that comes before it is listened for ends the process at once.
+                assert!(status.code().is_none_or(|code| code == 0), "after SIGTERM\n{}", victim.log_tail());
             }
             _ => victim.kill(),
         }
         std::thread::sleep(Duration::from_millis(round.random.below(500)));
+        choose_way(&mut round.random);
         victim.start();
     }
     collector.wait_ready();
@@ -61,7 +67,7 @@ pub(super) fn play(round: &mut Round) -> Row {
         )
         .collect();
     let (verdicts, _) = settle(&server, &expected, LIMIT);
-    let mut row = Row::with_harms(KILLS.into());
+    let mut row = Row::with_harms(kills);
     verdicts.iter().for_each(|verdict| row.add_verdict(verdict));
     collector.kill();
     row.undetected += false_alarms(collector.data());
@@ -74,23 +80,27 @@ fn pause(random: &mut Random) {
     std::thread::sleep(Duration::from_millis(random.below(limit)));
 }
 
-fn start_fleet(engine: &Engine) -> Vec<Container<'_>> {
+/// Writes for as long as so many kills take, about.
+fn start_fleet(engine: &Engine, kills: u64) -> Vec<Container<'_>> {
     let rotated = "--log-driver json-file --log-opt max-size=200k --log-opt max-file=3";
+    // A kill takes 0.8 s.
+    let lines = |rate: u64| format!("rate={rate} lines={}", rate * kills * 4 / 5);
+    let both = lines(200);
     vec![
-        emitter("steady", "len=200 rate=400 lines=10000").start(engine),
-        emitter("both-streams", "len=150 rate=200 lines=5000")
-            .and("to=err len=150 rate=200 lines=5000")
+        emitter("steady", &format!("len=200 {}", lines(400))).start(engine),
+        emitter("both-streams", &format!("len=150 {both}"))
+            .and(&format!("to=err len=150 {both}"))
             .start(engine),
-        emitter("terminal", "len=90 rate=250 lines=6000").tty().start(engine),
-        emitter("long-lines", "len=102400 rate=4 lines=100").start(engine),
-        emitter("huge-lines", "len=1048576 rate=0.5 lines=12").start(engine),
-        emitter("local-driver", "len=200 rate=300 lines=7000").with("--log-driver local").start(engine),
-        emitter("rotated", "len=200 rate=400 lines=10000").with(rotated).start(engine),
-        emitter("hostile", "text=hostile len=700 rate=200 lines=5000").start(engine),
-        emitter("hostile-local", "text=hostile len=700 rate=200 lines=5000")
+        emitter("terminal", &format!("len=90 {}", lines(250))).tty().start(engine),
+        emitter("long-lines", &format!("len=102400 {}", lines(5))).start(engine),
+        emitter("huge-lines", &format!("len=1048576 {}", lines(1))).start(engine),
+        emitter("local-driver", &format!("len=200 {}", lines(300))).with("--log-driver local").start(engine),
+        emitter("rotated", &format!("len=200 {}", lines(400))).with(rotated).start(engine),
+        emitter("hostile", &format!("text=hostile len=700 {}", lines(200))).start(engine),
+        emitter("hostile-local", &format!("text=hostile len=700 {}", lines(200)))
             .with("--log-driver local")
             .start(engine),
-        emitter("bursts", &"lines=2000 sleep=4 ".repeat(6)).start(engine),
+        emitter("bursts", &"lines=2000 sleep=4 ".repeat(kills as usize / 5)).start(engine),
     ]
 }
 
