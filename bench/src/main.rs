@@ -12,6 +12,7 @@ mod ingest;
 mod logql;
 mod process;
 mod query;
+mod requests;
 mod server;
 mod services;
 mod traces;

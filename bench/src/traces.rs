@@ -3,7 +3,6 @@
 //! The same lines go the way of a collector's (parse, store, flush) in processes of their own: without traces,
 //! with traces assembled and thrown away, and with traces made and kept as `run` does.
 
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,32 +16,8 @@ use store::{Batch, Labels, Record, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::process;
+use crate::requests::{LINES_PER_SECOND, Requests, SERVICES};
 
-const LINES_PER_SECOND: u64 = 5_000;
-const OPEN_IDS: usize = 1_000;
-/// Lines of a request: who logs what. Services call each other; each logs its beginning and its answer.
-const REQUEST: [(&str, Step); 10] = [
-    ("gateway", Step::Begins),
-    ("cart", Step::Begins),
-    ("cart", Step::Works),
-    ("orders", Step::Begins),
-    ("payment", Step::Begins),
-    ("payment", Step::Works),
-    ("payment", Step::Answers(399)),
-    ("orders", Step::Answers(799)),
-    ("cart", Step::Answers(1399)),
-    ("gateway", Step::Answers(1799)),
-];
-
-/// What a line says.
-#[derive(Clone, Copy, Debug, Default)]
-enum Step {
-    #[default]
-    Works,
-    Begins,
-    /// After so many milliseconds: the lines of a request are 200 ms apart.
-    Answers(u32),
-}
 /// Ten batches a second, as sources hand lines over.
 const BATCH_LINES: u64 = LINES_PER_SECOND / 10;
 
@@ -90,12 +65,12 @@ pub(crate) fn run(dir: &Path, traces: Traces, seconds: u64) -> Result<Used> {
         runtime.spawn(follow(Config::default(), writer.clone(), metrics, stop.clone()))
     });
     let mut open = (traces == Traces::Assembled).then(|| OpenTraces::new(Config::default()));
-    let (mut requests, begin) = (Requests::new(), Instant::now());
+    let (mut lines_of, begin) = (Lines::new(), Instant::now());
     let (mut spans, mut peak_traces) = (0, 0);
     for batch in 0..batches {
         let due = Duration::from_millis(batch * BATCH_LINES * 1000 / LINES_PER_SECOND);
         std::thread::sleep(due.saturating_sub(begin.elapsed()));
-        let records: Vec<Record> = (0..BATCH_LINES).map(|_| requests.next(&enricher)).collect();
+        let records: Vec<Record> = (0..BATCH_LINES).map(|_| lines_of.next(&enricher)).collect();
         if let Some(open) = &mut open {
             let now_ns = now_ns();
             let told = records.iter().map(|record| open.observe(record, now_ns));
@@ -140,47 +115,20 @@ fn metric(registry: &Registry, name: &str) -> u64 {
     sum as u64
 }
 
-/// Requests that are under way, each at its next line, in turn.
-struct Requests {
-    open: VecDeque<(u64, usize)>,
-    next: u64,
+/// The lines of requests as records of their services' streams.
+struct Lines {
+    requests: Requests,
     streams: Vec<(&'static str, Arc<Labels>)>,
 }
 
-impl Requests {
+impl Lines {
     fn new() -> Self {
-        let streams = ["gateway", "cart", "orders", "payment"]
-            .map(|name| (name, Arc::new(Labels::new([("host", "bench"), ("service_name", name)]))));
-        // Begun one after the other, so that they do not end all at once.
-        let open = (0..OPEN_IDS as u64).map(|id| (id, id as usize % REQUEST.len())).collect();
-        Self { open, next: OPEN_IDS as u64, streams: streams.into() }
-    }
-
-    fn line(&mut self) -> (&'static str, String) {
-        let (id, step) = self.open.pop_front().unwrap_or_default();
-        let (service, says) = REQUEST.get(step).copied().unwrap_or_default();
-        if step + 1 < REQUEST.len() {
-            self.open.push_back((id, step + 1));
-        } else {
-            self.open.push_back((self.next, 0));
-            self.next += 1;
-        }
-        let correlation = u128::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-        let told = match says {
-            Step::Begins => format!(r#""msg":"request received","method":"GET","path":"/orders/{id}""#),
-            Step::Works => format!(r#""msg":"step {step} of order {id} in {service} is done""#),
-            Step::Answers(ms) => format!(
-                r#""msg":"request completed","method":"GET","path":"/orders/{id}","status":200,"duration_ms":{ms}.25"#
-            ),
-        };
-        let line = format!(
-            r#"{{"level":"info",{told},"correlation_id":"{correlation:032x}","logger":"shop.{service}"}}"#
-        );
-        (service, line)
+        let labels = |name| Arc::new(Labels::new([("host", "bench"), ("service_name", name)]));
+        Self { requests: Requests::new(), streams: SERVICES.map(|name| (name, labels(name))).into() }
     }
 
     fn next(&mut self, enricher: &Enricher) -> Record {
-        let (service, line) = self.line();
+        let (service, line) = self.requests.line();
         let (_, labels) =
             self.streams.iter().find(|(name, _)| *name == service).expect("BUG: an unknown service");
         let raw = RawLine { timestamp_ns: now_ns(), line: line.into(), truncated_from: None };

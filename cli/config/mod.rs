@@ -133,6 +133,7 @@ impl Config {
         }
         match serde_json::from_value::<Self>(tree) {
             Ok(mut config) => {
+                config.traces.duration_units = config.collect.log_metrics.duration_units.clone();
                 config.query.traces = config.traces.clone();
                 mistakes.extend(config.validate().into_iter().map(|(path, what)| {
                     // A complaint may name a part of a setting: `exclude_names.0`.

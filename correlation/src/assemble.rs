@@ -2,7 +2,7 @@
 //!
 //! The result depends on the set of lines only, not on their order.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use store::Record;
@@ -10,9 +10,9 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::build::{Draft, Shared};
 use crate::config::{Config, nanos};
-use crate::line::Line;
+use crate::hash::{HashMap, HashSet};
+use crate::line::{Line, LineReader};
 use crate::parent::{self, Node};
-use crate::source::Sources;
 use crate::span::{SpanId, Trace, TraceId};
 use crate::visit;
 
@@ -25,8 +25,8 @@ const SLACK_NS: i64 = 2_000_000;
 /// For queries: give it all records of a trace, those that hold only its correlation id included.
 #[must_use]
 pub fn assemble(records: &[Record], config: &Config) -> Vec<Trace> {
-    let mut sources = Sources::default();
-    let lines: Vec<Line> = records.iter().filter_map(|record| Line::of(record, &mut sources)).collect();
+    let mut reader = LineReader::new(config);
+    let lines: Vec<Line> = records.iter().filter_map(|record| reader.read(record)).collect();
     traces_of(&lines, config)
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn traces_of(lines: &[Line], config: &Config) -> Vec<Trace> {
 /// The lines of each trace. Lines that hold only a correlation id belong to the trace it is linked with; when
 /// there are several, to the one that is nearest in time.
 fn by_trace<'a>(sorted: &[&'a Line]) -> BTreeMap<TraceId, Vec<&'a Line>> {
-    let mut links: HashMap<TraceId, BTreeMap<TraceId, (i64, i64)>> = HashMap::new();
+    let mut links: HashMap<TraceId, BTreeMap<TraceId, (i64, i64)>> = HashMap::default();
     for line in sorted {
         if let (Some(trace), Some(correlation)) = (line.keys.trace, line.keys.correlation) {
             let times =
@@ -77,12 +77,11 @@ fn trace(id: TraceId, lines: &[&Line], config: &Config) -> Option<Trace> {
     let mut nodes: Vec<Node> = drafts.iter().filter_map(node).collect();
     parent::adopt_ids(&mut nodes);
     let parents = parent::parents(&nodes);
-    let logged: HashSet<&Arc<str>> = lines.iter().filter_map(|line| line.keys.logged.as_ref()).collect();
-    let shared = Shared {
-        trace_id: id,
-        correlation_id: logged.iter().next().copied().filter(|_| logged.len() == 1),
-        max_events: config.max_span_events,
-    };
+    let mut ids = lines.iter().filter_map(|line| line.words.id());
+    let first_id = ids.next();
+    let only_id = first_id.filter(|first| ids.all(|id| id == *first));
+    let shared =
+        Shared { trace_id: id, correlation_id: only_id.map(Arc::from), max_events: config.max_span_events };
     for (draft, node) in drafts.iter_mut().zip(&nodes) {
         draft.span_id = node.id;
     }

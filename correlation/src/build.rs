@@ -28,30 +28,32 @@ pub(crate) struct Draft<'a> {
 
 /// What the spans of a trace have in common.
 #[derive(Clone, Debug)]
-pub(crate) struct Shared<'a> {
+pub(crate) struct Shared {
     pub(crate) trace_id: TraceId,
     /// The one correlation id that its lines hold.
-    pub(crate) correlation_id: Option<&'a Arc<str>>,
+    pub(crate) correlation_id: Option<Arc<str>>,
     pub(crate) max_events: usize,
 }
 
 impl Draft<'_> {
     /// The span; `None` only for one without lines.
-    pub(crate) fn span(&self, shared: &Shared<'_>, parent: Option<(SpanId, Found)>) -> Option<Span> {
+    pub(crate) fn span(&self, shared: &Shared, parent: Option<(SpanId, Found)>) -> Option<Span> {
         let first = self.lines.first()?;
         let kind = self.kind();
         let http = self.http(kind);
+        let status = self.status(kind, http.and_then(|(http, _)| http.status));
+        let route = http.map(|(http, path)| (http, route::template(path, http.is_template)));
         Some(Span {
             trace_id: shared.trace_id,
             span_id: self.span_id,
             parent_id: parent.map(|(id, _)| id),
-            name: self.name(http.as_ref()),
+            name: self.name(route.as_ref()),
             kind,
             start_ns: self.start_ns,
             end_ns: self.end_ns.max(self.start_ns),
-            status: self.status(kind, http.as_ref()),
+            status,
             resource: Arc::clone(&first.source.resource),
-            attributes: self.attributes(shared, parent.map(|(_, found)| found), http.as_ref()),
+            attributes: self.attributes(shared, parent.map(|(_, found)| found), route),
             events: self.events(shared.max_events),
         })
     }
@@ -71,28 +73,31 @@ impl Draft<'_> {
         }
     }
 
-    /// What is known of the request: of the line that tells most, completed from the others.
-    fn http(&self, kind: Kind) -> Option<Http> {
+    /// What is known of the request: of the line that tells most, completed from the others. With its path.
+    fn http(&self, kind: Kind) -> Option<(Http, &str)> {
         let is_client = kind == Kind::Client;
-        let told = self.lines.iter().filter(|line| (line.kind == Some(Kind::Client)) == is_client);
-        let told: Vec<&Http> = told.filter_map(|line| line.http.as_ref()).collect();
-        let mut http: Http =
-            (*told.iter().max_by_key(|http| (http.is_template, http.status.is_some()))?).clone();
-        http.status = http.status.or_else(|| told.iter().find_map(|other| other.status));
-        Some(http)
+        let of_kind = |line: &&&Line| (line.kind == Some(Kind::Client)) == is_client;
+        let told =
+            || self.lines.iter().filter(of_kind).filter_map(|line| Some((line.http?, line.words.path())));
+        let (mut http, path) = told().max_by_key(|(http, _)| (http.is_template, http.status.is_some()))?;
+        http.status = http.status.or_else(|| told().find_map(|(other, _)| other.status));
+        Some((http, path))
     }
 
     /// Method and route, else operation, else logger, else what the first line says.
-    fn name(&self, http: Option<&Http>) -> String {
+    fn name(&self, http: Option<&(Http, String)>) -> String {
         let mut made = match http {
-            Some(http) => format!("{} {}", method_name(http), route::template(&http.path, http.is_template)),
+            Some((http, route)) => format!("{} {route}", method_name(http)),
             None => {
                 let first = |of: fn(&Line) -> Option<&str>| self.lines.iter().find_map(|line| of(line));
-                first(|line| line.operation.as_deref())
-                    .or_else(|| first(|line| line.logger.as_deref()))
+                first(|line| line.words.operation())
+                    .or_else(|| first(|line| line.words.logger()))
                     .map(str::to_owned)
                     .or_else(|| {
-                        self.lines.iter().map(|l| text::shape(&l.message)).find(|shape| !shape.is_empty())
+                        self.lines
+                            .iter()
+                            .map(|l| text::shape(l.words.message()))
+                            .find(|shape| !shape.is_empty())
                     })
                     .unwrap_or_else(|| "log lines".to_owned())
             }
@@ -101,19 +106,24 @@ impl Draft<'_> {
         made
     }
 
-    fn status(&self, kind: Kind, http: Option<&Http>) -> Status {
-        let failed = http.and_then(|http| http.status).is_some_and(|status| status >= 500);
+    fn status(&self, kind: Kind, answer: Option<u16>) -> Status {
+        let failed = answer.is_some_and(|status| status >= 500);
         let worst = self.lines.iter().filter(|line| line.is_error()).min_by_key(|line| {
             let is_logged = matches!(line.level, Level::Error | Level::Critical | Level::Fatal);
             (!is_logged, line.ts_ns, line.order)
         });
         match worst.or_else(|| self.lines.last().filter(|_| failed && kind == Kind::Client)) {
-            Some(line) => Status::Error(line.message.to_string()),
+            Some(line) => Status::Error(line.words.message().to_owned()),
             None => Status::Unset,
         }
     }
 
-    fn attributes(&self, shared: &Shared<'_>, parent: Option<Found>, http: Option<&Http>) -> Vec<Attribute> {
+    fn attributes(
+        &self,
+        shared: &Shared,
+        parent: Option<Found>,
+        http: Option<(Http, String)>,
+    ) -> Vec<Attribute> {
         let mut attributes = Vec::with_capacity(8);
         let mut add = |key: &'static str, value: Value| attributes.push(Attribute { name: name(key), value });
         if self.is_inferred {
@@ -123,23 +133,23 @@ impl Draft<'_> {
         if let Some(found) = parent {
             add("binnacle.parent", Value::Text(name(found.name())));
         }
-        let own_id = self.lines.iter().find_map(|line| line.keys.logged.as_ref());
-        if let Some(id) = own_id.or(shared.correlation_id) {
-            add("correlation_id", Value::Text(Arc::clone(id)));
+        let own_id = || self.lines.iter().find_map(|line| line.words.id()).map(Arc::from);
+        if let Some(id) = shared.correlation_id.clone().or_else(own_id) {
+            add("correlation_id", Value::Text(id));
         }
-        if let Some(http) = http {
+        if let Some((http, route)) = http {
             let status = http.status.filter(|status| *status >= 500);
             if let Some(status) = status {
                 add("error.type", Value::Text(status.to_string().into()));
             }
-            add("http.request.method", Value::Text(name(method_attribute(http))));
+            add("http.request.method", Value::Text(name(method_attribute(&http))));
             if let Some(status) = http.status {
                 add("http.response.status_code", Value::Int(i64::from(status)));
             }
-            add("http.route", Value::Text(route::template(&http.path, http.is_template).into()));
-            let path = self.lines.iter().filter_map(|line| line.http.as_ref()).find(|http| !http.is_template);
-            if let Some(http) = path {
-                add("url.path", Value::Text(Arc::from(&*http.path)));
+            add("http.route", Value::Text(route.into()));
+            let path = self.lines.iter().find(|line| line.http.is_some_and(|http| !http.is_template));
+            if let Some(line) = path {
+                add("url.path", Value::Text(Arc::from(line.words.path())));
             }
         }
         attributes
@@ -159,14 +169,14 @@ impl Draft<'_> {
 
 fn event(line: &Line) -> Event {
     let mut attributes = Vec::new();
-    if let Some(rest) = &line.rest {
-        let value = Value::Text(Arc::from(&**rest));
+    if let Some(rest) = line.words.rest() {
+        let value = Value::Text(Arc::from(rest));
         attributes.push(Attribute { name: name("exception.stacktrace"), value });
     }
     if let Some(level) = line.level.name() {
         attributes.push(Attribute { name: name("log.severity"), value: Value::Text(name(level)) });
     }
-    Event { time_ns: line.ts_ns, name: line.message.to_string(), attributes }
+    Event { time_ns: line.ts_ns, name: line.words.message().to_owned(), attributes }
 }
 
 /// The method in a span's name.

@@ -1,10 +1,13 @@
 //! Settings of traces made from log lines: the config section `traces`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::config::{ByteSize, Period};
+
+use crate::duration::DurationUnit;
 
 /// How lines become traces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,16 +25,20 @@ pub struct Config {
     /// A pause between two lines of a service that ends one visit and begins another, where nothing else
     /// tells visits apart.
     pub visit_gap: Period,
-    /// The most traces held at once, complete ones that are remembered included. When there are more, the
-    /// remembered and then the quietest ones are let go early.
+    /// The most traces open at once. When there are more, the quietest ones are let go early. Complete ones that
+    /// are remembered do not count here.
     pub max_traces: usize,
-    /// The most memory of the traces held at once. When they need more, the remembered and then the quietest
+    /// The most memory of the traces held at once, complete ones that are remembered included. When they need more, the remembered and then the quietest
     /// ones are let go early.
     pub max_bytes: ByteSize,
     /// The most lines one trace holds. When it has more, it is let go and further lines begin another part of it.
     pub max_trace_lines: usize,
     /// The most lines shown as events of one span; errors are kept first.
     pub max_span_events: usize,
+    /// Units of duration fields of own names. No setting of its own: those of
+    /// `collect.log_metrics.duration_units`.
+    #[serde(skip)]
+    pub duration_units: BTreeMap<String, DurationUnit>,
 }
 
 impl Default for Config {
@@ -46,6 +53,7 @@ impl Default for Config {
             max_bytes: ByteSize(64 << 20),
             max_trace_lines: 10_000,
             max_span_events: 128,
+            duration_units: BTreeMap::new(),
         }
     }
 }

@@ -59,7 +59,9 @@ const NAMES: [&str; 10] = [
     "processingtime",
     "executiontime",
 ];
-/// Endings of names that tell the unit, longest first.
+/// Longer names, without `_` and `-`, are none of these with an ending.
+const MAX_NAME_BYTES: usize = 32;
+/// Endings of names that tell the unit.
 const SUFFIXES: [(&str, DurationUnit); 16] = [
     ("milliseconds", Ms),
     ("microseconds", Us),
@@ -89,15 +91,26 @@ pub fn unit_of(path: &str, own: &BTreeMap<String, DurationUnit>) -> Option<Durat
         return Some(*unit);
     }
     let last = path.rsplit('.').next().unwrap_or(path);
-    let folded: String =
-        last.chars().filter(|c| *c != '_' && *c != '-').map(|c| c.to_ascii_lowercase()).collect();
-    if NAMES.contains(&folded.as_str()) {
-        return Some(Ms);
+    let mut buffer = [0_u8; MAX_NAME_BYTES];
+    let mut length = 0;
+    for byte in last.bytes().filter(|byte| !matches!(byte, b'_' | b'-')) {
+        *buffer.get_mut(length)? = byte.to_ascii_lowercase();
+        length += 1;
     }
-    SUFFIXES
-        .iter()
-        .find(|(suffix, _)| folded.strip_suffix(suffix).is_some_and(|name| NAMES.contains(&name)))
-        .map(|(_, unit)| *unit)
+    let folded = buffer.get(..length)?;
+    for name in NAMES {
+        match folded.strip_prefix(name.as_bytes()) {
+            Some([]) => return Some(Ms),
+            Some(rest) => {
+                let unit = SUFFIXES.iter().find(|(suffix, _)| suffix.as_bytes() == rest);
+                if let Some((_, unit)) = unit {
+                    return Some(*unit);
+                }
+            }
+            None => {}
+        }
+    }
+    None
 }
 
 /// Seconds of a value; `None` when it is no duration of zero or more.

@@ -4,8 +4,6 @@
 //! correlation id of 32. Any other id becomes a trace id by [`hashed`], which must never change: the same id makes
 //! the same trace after a restart, in another version and on another machine.
 
-use std::sync::Arc;
-
 use store::Record;
 use store::record::attribute;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -18,14 +16,12 @@ const VERSION: &[u8] = b"binnacle-trace-v1:";
 const MAX_ID_BYTES: usize = 256;
 
 /// The ids of a line, each as the key of its trace. At least one is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Keys {
     /// Of `trace_id`.
     pub(crate) trace: Option<TraceId>,
     /// Of `correlation_id`.
     pub(crate) correlation: Option<TraceId>,
-    /// The id as logged that is no trace id.
-    pub(crate) logged: Option<Arc<str>>,
 }
 
 /// The trace id of a correlation or request id: the 128-bit xxh3 of `binnacle-trace-v1:` and the id as logged,
@@ -50,19 +46,16 @@ pub(crate) fn span_id(id: &str) -> SpanId {
 }
 
 impl Keys {
-    /// The keys of a record; `None` when it belongs to no trace.
-    pub(crate) fn of(record: &Record) -> Option<Self> {
+    /// The keys of a record, and its id as logged where that is no trace id; `None` when it belongs to no trace.
+    pub(crate) fn of(record: &Record) -> Option<(Self, Option<&str>)> {
         let trace = record.pair(attribute::TRACE_ID).filter(|id| !id.is_empty());
         let correlation = record.pair(attribute::CORRELATION_ID).filter(|id| !id.is_empty());
         let logged = correlation.or(trace.filter(|id| TraceId::parse(id).is_none()));
         if trace.is_none() && correlation.is_none() {
             return None;
         }
-        Some(Self {
-            trace: trace.map(trace_id),
-            correlation: correlation.map(of_correlation),
-            logged: logged.map(|id| Arc::from(cut(id))),
-        })
+        let keys = Self { trace: trace.map(trace_id), correlation: correlation.map(of_correlation) };
+        Some((keys, logged.map(cut)))
     }
 
     /// Each key once.

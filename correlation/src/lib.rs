@@ -10,6 +10,7 @@ mod assemble;
 mod build;
 mod config;
 pub mod duration;
+mod hash;
 mod key;
 mod line;
 mod names;
@@ -24,7 +25,9 @@ mod stored;
 #[cfg(test)]
 mod tests;
 mod text;
+mod told;
 mod visit;
+mod words;
 
 pub use assemble::assemble;
 pub use config::Config;

@@ -1,22 +1,22 @@
 //! A record reduced to what spans are made of: ids, source, level, request, words. Bounded in size.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
-use store::fields::{self, Reach, Shape, Value};
+use store::fields::Shape;
 use store::record::attribute;
 use store::{Level, Record};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::config::Config;
 use crate::duration::DurationUnit;
 use crate::key::{self, Keys};
 use crate::request::Parts;
 use crate::source::{Source, Sources};
 use crate::span::{Kind, SpanId};
 use crate::text;
+use crate::told::Told;
+use crate::words::{Texts, Words};
 
-/// Objects nested deeper say nothing of the request.
-const REACH: Reach = Reach { depth: 4, arrays: false };
 /// Fields are read in the first so many bytes of a line.
 const MAX_READ_BYTES: usize = 16 << 10;
 /// Longest first line of a message that is kept.
@@ -29,12 +29,10 @@ const MAX_NAME_BYTES: usize = 200;
 const MAX_DURATION_S: f64 = 3_600.0;
 
 /// What a line says of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Http {
     pub(crate) method: &'static str,
-    /// Without query.
-    pub(crate) path: Box<str>,
-    /// Whether the path is a route's template as logged.
+    /// Whether the path of the line is a route's template as logged.
     pub(crate) is_template: bool,
     pub(crate) status: Option<u16>,
 }
@@ -68,36 +66,28 @@ pub(crate) struct Line {
     pub(crate) kind: Option<Kind>,
     pub(crate) duration_ns: Option<i64>,
     pub(crate) http: Option<Http>,
-    pub(crate) operation: Option<Box<str>>,
-    pub(crate) logger: Option<Box<str>>,
-    /// First line of the message, never empty unless the line is.
-    pub(crate) message: Box<str>,
-    /// Further lines.
-    pub(crate) rest: Option<Box<str>>,
+    pub(crate) words: Words,
 }
 
-/// What the fields of a line tell.
-#[derive(Debug, Default)]
-struct Told {
-    parts: Parts,
-    operation: Option<Box<str>>,
-    logger: Option<Box<str>>,
-    message: Option<String>,
-    kind: Option<Kind>,
+/// Makes lines of records.
+#[derive(Debug)]
+pub(crate) struct LineReader {
+    sources: Sources,
+    units: BTreeMap<String, DurationUnit>,
 }
 
-impl Line {
+impl LineReader {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self { sources: Sources::default(), units: config.duration_units.clone() }
+    }
+
     /// The line of a record; `None` when it belongs to no trace.
-    pub(crate) fn of(record: &Record, sources: &mut Sources) -> Option<Self> {
-        // Events of containers share the store with their lines, but nobody logged them.
-        if record.labels.get("stream") == Some(store::lifecycle::STREAM) {
-            return None;
-        }
-        let keys = Keys::of(record)?;
-        let source = sources.of(record);
+    pub(crate) fn read(&mut self, record: &Record) -> Option<Line> {
+        let (keys, logged_id) = Keys::of(record)?;
+        let source = self.sources.of(record)?;
         let id = |name| record.pair(name).filter(|id| !id.is_empty()).map(key::span_id);
         let span_id = id(attribute::SPAN_ID);
-        let mut line = Self {
+        let mut line = Line {
             ts_ns: record.timestamp_ns,
             order: xxh3_64_with_seed(&record.line, source.key),
             keys,
@@ -109,33 +99,34 @@ impl Line {
             kind: None,
             duration_ns: None,
             http: None,
-            operation: None,
-            logger: None,
-            message: Box::default(),
-            rest: None,
+            words: Words::default(),
         };
-        line.read(&record.line);
+        line.read(&record.line, logged_id.unwrap_or_default(), &self.units);
         Some(line)
     }
+}
 
+impl Line {
     /// Reads what the bytes tell.
-    fn read(&mut self, bytes: &[u8]) {
+    fn read(&mut self, bytes: &[u8], id: &str, units: &BTreeMap<String, DurationUnit>) {
         let shape = Shape::detect(bytes);
         let bytes = bytes.get(..MAX_READ_BYTES).unwrap_or(bytes);
-        let mut told = Told::of(bytes, shape);
         let text = String::from_utf8_lossy(bytes);
+        let mut told = Told::of(bytes, shape, units);
         let mut message = told.message.as_deref().unwrap_or(&text);
+        let mut own_logger = None;
         if shape == Shape::Plain {
             told.parts.take_quoted(&text);
             let (logger, rest) = text::plain(&text);
             message = if rest.trim().is_empty() { &text } else { rest };
-            told.logger = told.logger.or(logger.map(Box::from));
+            own_logger = logger;
         }
         let said = text::says(message);
         self.kind = told.kind.or((said.outgoing).then_some(Kind::Client));
-        self.http = http(&told.parts, message);
+        let request = http(&told.parts, message);
+        self.http = request.map(|(http, _)| http);
         let is_client = matches!(self.kind, Some(Kind::Client | Kind::Producer));
-        self.mark = match self.http.as_ref().and_then(|http| http.status) {
+        self.mark = match self.http.and_then(|http| http.status) {
             _ if is_client => Mark::None,
             Some(_) if !said.begins => Mark::Answer,
             _ if said.begins => Mark::Start,
@@ -144,15 +135,20 @@ impl Line {
         };
         self.duration_ns = told.parts.duration_s.filter(|s| *s <= MAX_DURATION_S).map(|s| (s * 1e9) as i64);
         let (first, rest) = message.split_once('\n').unwrap_or((message, ""));
-        self.message = text::cut(first.trim_end(), MAX_MESSAGE_BYTES).into();
-        self.rest = (!rest.is_empty()).then(|| text::cut(rest, MAX_REST_BYTES).into());
-        self.operation = told.operation;
-        self.logger = told.logger;
+        let name = |text| text::cut(text, MAX_NAME_BYTES);
+        self.words = Words::new(&Texts {
+            path: request.map_or("", |(_, path)| name(path)),
+            operation: told.operation.as_deref().map_or("", name),
+            logger: told.logger.as_deref().or(own_logger).map_or("", name),
+            id,
+            message: text::cut(first.trim_end(), MAX_MESSAGE_BYTES),
+            rest: text::cut(rest, MAX_REST_BYTES),
+        });
     }
 
     /// Whether the service says here that something failed.
     pub(crate) fn is_error(&self) -> bool {
-        let status = self.http.as_ref().and_then(|http| http.status);
+        let status = self.http.and_then(|http| http.status);
         let is_level = matches!(self.level, Level::Error | Level::Critical | Level::Fatal);
         // What another service answered is that service's failure.
         is_level || (self.kind != Some(Kind::Client) && status.is_some_and(|status| status >= 500))
@@ -168,82 +164,12 @@ impl Line {
 
     /// Bytes it occupies, about.
     pub(crate) fn size(&self) -> usize {
-        let text = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
-        let http = self.http.as_ref().map_or(0, |http| http.path.len());
-        let id = self.keys.logged.as_ref().map_or(0, |id| id.len() + 16);
-        size_of::<Self>()
-            + self.message.len()
-            + text(&self.rest)
-            + text(&self.operation)
-            + text(&self.logger)
-            + http
-            + id
+        size_of::<Self>() + self.words.bytes()
     }
 }
 
-impl Told {
-    fn of(bytes: &[u8], shape: Shape) -> Self {
-        let (mut told, units) = (Self::default(), BTreeMap::new());
-        fields::for_each_within(bytes, shape, REACH, |path, value| {
-            told.take(path, value, shape, &units);
-            ControlFlow::Continue(())
-        });
-        told
-    }
-
-    fn take(&mut self, path: &str, value: Value<'_>, shape: Shape, units: &BTreeMap<String, DurationUnit>) {
-        let name = || {
-            let text = value.text();
-            Some(text::cut(&text, MAX_NAME_BYTES)).filter(|name| !name.is_empty()).map(Box::from)
-        };
-        match path {
-            "msg" | "message" | "event" | "text" | "short_message"
-                if matches!(value, Value::Text(_) | Value::Escaped(_)) =>
-            {
-                self.message.get_or_insert_with(|| value.text().into_owned());
-            }
-            "operation"
-            | "op"
-            | "operation.name"
-            | "operation_name"
-            | "operationName"
-            | "span.name"
-            | "span_name"
-            | "rpc.method"
-            | "grpc.method"
-            | "graphql.operation.name"
-            | "handler"
-            | "action"
-            | "task"
-            | "job" => {
-                self.operation = self.operation.take().or_else(name);
-            }
-            "logger" | "logger_name" | "loggerName" | "log.logger" | "SourceContext" | "category"
-            | "component" => {
-                self.logger = self.logger.take().or_else(name);
-            }
-            "kind" | "span.kind" | "span_kind" | "spanKind" => {
-                self.kind = self.kind.or_else(|| kind(&value.text()));
-            }
-            _ => {
-                if !self.parts.take(path, value) {
-                    self.parts.take_duration(path, value, shape, units);
-                }
-            }
-        }
-    }
-}
-
-/// The kind of a span under its OpenTelemetry name.
-fn kind(name: &str) -> Option<Kind> {
-    let name = name.strip_prefix("SPAN_KIND_").unwrap_or(name);
-    [Kind::Internal, Kind::Server, Kind::Client, Kind::Producer, Kind::Consumer]
-        .into_iter()
-        .find(|kind| kind.name().eq_ignore_ascii_case(name))
-}
-
-/// The request that fields tell of, else the one that the message does.
-fn http(parts: &Parts, message: &str) -> Option<Http> {
+/// The request that fields tell of, else the one that the message does, and its path without query.
+fn http<'a>(parts: &'a Parts<'_>, message: &'a str) -> Option<(Http, &'a str)> {
     let logged = parts.template.as_deref().or(parts.path.as_deref());
     let (method, path, is_template) = match (parts.method, logged) {
         (Some(method), Some(path)) => (method, path, parts.template.is_some()),
@@ -252,8 +178,7 @@ fn http(parts: &Parts, message: &str) -> Option<Http> {
             (method, path, false)
         }
     };
-    let path = crate::route::path_of(path);
-    Some(Http { method, path: text::cut(path, MAX_NAME_BYTES).into(), is_template, status: parts.status })
+    Some((Http { method, is_template, status: parts.status }, crate::route::path_of(path)))
 }
 
 #[cfg(test)]
@@ -262,7 +187,7 @@ mod tests {
     use crate::tests::record;
 
     fn read(line: &str) -> Line {
-        Line::of(&record("web", 1_000, line, &[("trace_id", "1f")]), &mut Sources::default()).unwrap()
+        LineReader::new(&Config::default()).read(&record("web", 1_000, line, &[("trace_id", "1f")])).unwrap()
     }
 
     #[test]
@@ -270,10 +195,10 @@ mod tests {
         let line = read(
             r#"{"msg":"request completed","method":"GET","path":"/orders/7?x=1","status":503,"duration_ms":2}"#,
         );
-        let http = Http { method: "GET", path: "/orders/7".into(), is_template: false, status: Some(503) };
-        assert_eq!((line.http.clone(), line.mark), (Some(http), Mark::Answer));
+        let http = Http { method: "GET", is_template: false, status: Some(503) };
+        assert_eq!((line.http, line.mark, line.words.path()), (Some(http), Mark::Answer, "/orders/7"));
         assert_eq!(
-            (line.duration_ns, line.is_error(), &*line.message),
+            (line.duration_ns, line.is_error(), line.words.message()),
             (Some(2_000_000), true, "request completed")
         );
         assert_eq!(line.began_ns(), 1_000 - 2_000_000);
@@ -285,9 +210,9 @@ mod tests {
         let line = read(
             "2026-11-21 10:00:00.123 INFO  [http-3] shop.Checkout - placing order 7 correlationId=x\n\tat Main",
         );
-        assert_eq!(line.logger.as_deref(), Some("shop.Checkout"));
-        assert_eq!(&*line.message, "placing order 7 correlationId=x");
-        assert_eq!(line.rest.as_deref(), Some("\tat Main"));
+        assert_eq!(line.words.logger(), Some("shop.Checkout"));
+        assert_eq!(line.words.message(), "placing order 7 correlationId=x");
+        assert_eq!(line.words.rest(), Some("\tat Main"));
 
         let line =
             read(r#"10.0.0.1 - - [20/Nov/2026:10:00:00 +0000] "GET /cart HTTP/1.1" 200 512 "-" "curl/8""#);

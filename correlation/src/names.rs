@@ -1,7 +1,8 @@
 //! Names and values that every span repeats, allocated once.
 
-use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
+
+use crate::hash::HashMap;
 
 const KNOWN: [&str; 33] = [
     "binnacle.inferred",

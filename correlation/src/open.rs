@@ -8,14 +8,14 @@
 
 mod group;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use store::Record;
 
 use crate::assemble::traces_of;
 use crate::config::{Config, nanos};
-use crate::line::Line;
-use crate::source::Sources;
+use crate::hash::HashMap;
+use crate::line::{Line, LineReader};
 use crate::span::{Span, SpanId, Trace, TraceId};
 use group::Group;
 
@@ -65,11 +65,13 @@ pub struct Counters {
 #[derive(Debug)]
 pub struct OpenTraces {
     config: Config,
-    sources: Sources,
+    reader: LineReader,
     groups: HashMap<u64, Group>,
     /// Which group holds the lines of an id.
     by_key: HashMap<TraceId, u64>,
     next_group: u64,
+    /// How many groups are open.
+    open: usize,
     bytes: usize,
     counters: Counters,
 }
@@ -79,11 +81,12 @@ impl OpenTraces {
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
+            reader: LineReader::new(&config),
             config,
-            sources: Sources::default(),
-            groups: HashMap::new(),
-            by_key: HashMap::new(),
+            groups: HashMap::default(),
+            by_key: HashMap::default(),
             next_group: 0,
+            open: 0,
             bytes: 0,
             counters: Counters::default(),
         }
@@ -93,12 +96,13 @@ impl OpenTraces {
     #[must_use]
     pub fn observe(&mut self, record: &Record, now_ns: i64) -> Closed {
         let mut closed = Closed::default();
-        let Some(line) = Line::of(record, &mut self.sources) else { return closed };
+        let Some(line) = self.reader.read(record) else { return closed };
         self.counters.lines += 1;
         let number = self.group_of(&line);
         let Some(group) = self.groups.get_mut(&number) else { return closed };
         if group.reopen(now_ns, &self.config) {
             self.counters.reopened += 1;
+            self.open += 1;
         }
         self.bytes += group.push(line, now_ns);
         if group.lines() >= self.config.max_trace_lines {
@@ -106,7 +110,7 @@ impl OpenTraces {
             self.forget(number, &mut closed);
         }
         let max_bytes = usize::try_from(self.config.max_bytes.0).unwrap_or(usize::MAX);
-        if self.groups.len() > self.config.max_traces || self.bytes > max_bytes {
+        if self.open > self.config.max_traces || self.bytes > max_bytes {
             self.make_room(max_bytes, &mut closed);
         }
         closed
@@ -133,6 +137,7 @@ impl OpenTraces {
             }
             self.counters.closed += 1;
             group.close(&self.config, &mut closed);
+            self.open -= 1;
             if late == 0 {
                 self.forget(number, &mut closed);
             }
@@ -161,15 +166,18 @@ impl OpenTraces {
     /// What has been done so far, and what is held now.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let open = self.groups.values().filter(|group| group.is_open()).count();
-        Counters { open, remembered: self.groups.len() - open, bytes: self.bytes, ..self.counters }
+        let remembered = self.groups.len() - self.open;
+        Counters { open: self.open, remembered, bytes: self.bytes, ..self.counters }
     }
 
     /// The group of a line's ids, of both groups if it links two.
     fn group_of(&mut self, line: &Line) -> u64 {
-        let mut number = None;
+        let (mut number, mut has_new_key) = (None, false);
         for key in line.keys.iter() {
-            let Some(&own) = self.by_key.get(&key) else { continue };
+            let Some(&own) = self.by_key.get(&key) else {
+                has_new_key = true;
+                continue;
+            };
             match number {
                 Some(other) if other != own => {
                     number = Some(self.merge(own, other));
@@ -177,9 +185,13 @@ impl OpenTraces {
                 _ => number = Some(own),
             }
         }
+        if let Some(number) = number.filter(|_| !has_new_key) {
+            return number; // so are nearly all lines
+        }
         let number = number.unwrap_or_else(|| {
             self.next_group += 1;
             self.groups.insert(self.next_group, Group::default());
+            self.open += 1;
             self.next_group
         });
         for key in line.keys.iter() {
@@ -200,7 +212,9 @@ impl OpenTraces {
         for key in gone.keys() {
             self.by_key.insert(*key, stays);
         }
+        self.open -= usize::from(gone.is_open());
         if let Some(group) = self.groups.get_mut(&stays) {
+            self.open += usize::from(!group.is_open());
             // What either has told must be compared with what both tell together.
             group.reopen_for_merge(&self.config);
             gone.reopen_for_merge(&self.config);
@@ -214,6 +228,7 @@ impl OpenTraces {
         let Some(mut group) = self.groups.remove(&number) else { return };
         if group.is_open() {
             group.close(&self.config, closed);
+            self.open -= 1;
         }
         for key in group.keys() {
             self.by_key.remove(key);
@@ -221,7 +236,8 @@ impl OpenTraces {
         self.bytes = self.bytes.saturating_sub(group.bytes());
     }
 
-    /// Lets groups go until a tenth is free: the remembered before the open, the quietest first.
+    /// Lets groups go until a tenth is free: the remembered, which only take memory, before the open, the quietest
+    /// first.
     fn make_room(&mut self, max_bytes: usize, closed: &mut Closed) {
         let mut order: Vec<(bool, i64, u64)> = self
             .groups
@@ -234,8 +250,12 @@ impl OpenTraces {
             max_bytes - max_bytes / LET_GO,
         );
         for (is_open, _, number) in order {
-            if self.groups.len() <= most && self.bytes <= most_bytes {
+            let needs_bytes = self.bytes > most_bytes;
+            if self.open <= most && !needs_bytes {
                 return;
+            }
+            if !is_open && !needs_bytes {
+                continue;
             }
             self.counters.let_go += u64::from(is_open);
             self.forget(number, closed);

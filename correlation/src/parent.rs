@@ -3,9 +3,10 @@
 //! A logged parent counts as logged, also when no line tells of that span. Else the smallest span of another
 //! service that encloses this one; else the root. The result is a forest without cycles, whatever is logged.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::hash::{HashMap, HashSet};
 use crate::span::SpanId;
 
 /// How much earlier a span may begin, or later end, than the one that encloses it: lines are stamped when they are read.
@@ -69,8 +70,11 @@ impl Node {
 /// Gives visits the ids under which those they called know them: when a span's logged parent is told of by no
 /// line, it is the visit that encloses the span, if nobody else claims that visit.
 pub(crate) fn adopt_ids(nodes: &mut [Node]) {
-    let known: HashMap<SpanId, ()> = nodes.iter().map(|node| (node.id, ())).collect();
-    let unknown = |node: &Node| node.logged_parent.filter(|parent| !known.contains_key(parent));
+    if nodes.iter().all(|node| node.logged_parent.is_none()) {
+        return;
+    }
+    let known: HashSet<SpanId> = nodes.iter().map(|node| node.id).collect();
+    let unknown = |node: &Node| node.logged_parent.filter(|parent| !known.contains(parent));
     if nodes.iter().all(|node| unknown(node).is_none()) {
         return;
     }

@@ -3,13 +3,16 @@
 //! Read from access logs, from JSON and logfmt fields under their usual names, and from a quoted request in
 //! a plain line (`"GET /cart HTTP/1.1" 200`). A line counts when it has a method, a path and a status.
 
+mod parts;
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use memchr::memmem::Finder;
-use store::fields::{self, Reach, Shape, Value};
+pub(crate) use parts::{Parts, known_method};
+use store::fields::{self, Reach, Shape};
 
-use crate::duration::{self, DurationUnit};
+use crate::duration::DurationUnit;
 
 /// A request.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +43,6 @@ impl Request {
     }
 }
 
-const METHODS: [&str; 9] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "CONNECT", "TRACE"];
 /// Stands for methods that HTTP does not define: methods must not make series without end.
 pub const OTHER: &str = "OTHER";
 /// Objects nested deeper hold no request.
@@ -54,16 +56,6 @@ pub struct Requests {
     units: BTreeMap<String, DurationUnit>,
     method: Finder<'static>,
     protocol: Finder<'static>,
-}
-
-/// What fields tell of a request, before it is known whether they make one.
-#[derive(Debug, Default)]
-pub(crate) struct Parts {
-    pub(crate) method: Option<&'static str>,
-    pub(crate) path: Option<String>,
-    pub(crate) template: Option<String>,
-    pub(crate) status: Option<u16>,
-    pub(crate) duration_s: Option<f64>,
 }
 
 // === impl Requests ===
@@ -85,6 +77,7 @@ impl Requests {
             return None;
         }
         let shape = Shape::detect(line);
+        let text; // what a plain line quotes is borrowed from it
         let mut parts = Parts::default();
         fields::for_each_within(line, shape, REACH, |path, value| {
             if !parts.take(path, value) {
@@ -93,151 +86,18 @@ impl Requests {
             ControlFlow::Continue(())
         });
         if shape == Shape::Plain && parts.method.is_none() {
-            parts.take_quoted(&String::from_utf8_lossy(line));
+            text = String::from_utf8_lossy(line);
+            parts.take_quoted(&text);
         }
         let is_template = parts.template.is_some();
         Some(Request {
             method: parts.method?,
-            path: parts.template.or(parts.path)?,
+            path: parts.template.or(parts.path)?.into_owned(),
             is_template,
             status: parts.status?,
             duration_s: parts.duration_s,
         })
     }
-}
-
-// === impl Parts ===
-
-impl Parts {
-    /// Takes a field that tells of a request's method, path or status; `false` for other fields.
-    pub(crate) fn take(&mut self, path: &str, value: Value<'_>) -> bool {
-        let Some(kind) = kind_of(path) else { return false };
-        match kind {
-            Kind::Method => {
-                self.method = self.method.or_else(|| Some(method(&value.text())));
-            }
-            Kind::Path => {
-                self.path.get_or_insert_with(|| value.text().into_owned());
-            }
-            Kind::Template => {
-                self.template.get_or_insert_with(|| value.text().into_owned());
-            }
-            Kind::Status => self.status = self.status.or_else(|| status(&value.text())),
-            Kind::RequestLine => self.take_request_line(&value.text()),
-        }
-        true
-    }
-
-    /// Takes a field that tells how long something took; `false` for other fields.
-    pub(crate) fn take_duration(
-        &mut self,
-        path: &str,
-        value: Value<'_>,
-        shape: Shape,
-        units: &BTreeMap<String, DurationUnit>,
-    ) -> bool {
-        let unit = match (shape, path) {
-            (Shape::Access, "duration") => Some(DurationUnit::Ms),
-            _ => duration::unit_of(path, units),
-        };
-        let Some(unit) = unit else { return false };
-        if self.duration_s.is_none() && value != Value::Null {
-            self.duration_s = duration::seconds(&value.text(), unit);
-        }
-        true
-    }
-
-    /// `GET /cart HTTP/1.1`
-    fn take_request_line(&mut self, text: &str) {
-        let mut words = text.split(' ');
-        let (Some(verb), Some(path), Some(protocol)) = (words.next(), words.next(), words.next()) else {
-            return;
-        };
-        if protocol.starts_with("HTTP/") && self.method.is_none() {
-            self.method = Some(method(verb));
-            self.path = Some(path.to_owned());
-        }
-    }
-
-    /// `... "GET /cart HTTP/1.1" 200 ...`, as uvicorn, gunicorn and werkzeug write it.
-    pub(crate) fn take_quoted(&mut self, line: &str) {
-        let mut rest = line;
-        while let Some((_, after)) = rest.split_once('"') {
-            let Some((quoted, after)) = after.split_once('"') else { return };
-            self.take_request_line(quoted);
-            if self.method.is_some() {
-                self.status = self.status.or_else(|| status(after.trim_start()));
-                return;
-            }
-            rest = after;
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Method,
-    Path,
-    Template,
-    Status,
-    RequestLine,
-}
-
-/// What a field of this path means. Case, `_` and `-` make no difference.
-fn kind_of(path: &str) -> Option<Kind> {
-    // Most fields are none of these: the length alone rules out the long ones.
-    if path.len() > 32 {
-        return None;
-    }
-    let mut buffer = [0_u8; 32];
-    let mut length = 0;
-    for byte in path.bytes().filter(|b| !matches!(b, b'_' | b'-')) {
-        buffer[length] = byte.to_ascii_lowercase();
-        length += 1;
-    }
-    Some(match &buffer[..length] {
-        b"method"
-        | b"httpmethod"
-        | b"http.method"
-        | b"http.request.method"
-        | b"requestmethod"
-        | b"req.method"
-        | b"request.method" => Kind::Method,
-        b"path" | b"uri" | b"url" | b"target" | b"requesturi" | b"requestpath" | b"httppath"
-        | b"http.path" | b"http.target" | b"http.url" | b"url.path" | b"url.original" | b"req.url"
-        | b"req.path" | b"request.path" | b"request.uri" | b"request.url" => Kind::Path,
-        b"route" | b"http.route" | b"req.route" | b"httproute" => Kind::Template,
-        b"status"
-        | b"statuscode"
-        | b"httpstatus"
-        | b"http.status"
-        | b"http.statuscode"
-        | b"httpstatuscode"
-        | b"http.response.statuscode"
-        | b"res.status"
-        | b"res.statuscode"
-        | b"response.status"
-        | b"response.statuscode"
-        | b"responsestatus"
-        | b"downstreamstatus" => Kind::Status,
-        b"request" | b"requestline" => Kind::RequestLine,
-        _ => return None,
-    })
-}
-
-fn method(text: &str) -> &'static str {
-    known_method(text).unwrap_or(OTHER)
-}
-
-/// The method that HTTP defines under this name.
-pub(crate) fn known_method(text: &str) -> Option<&'static str> {
-    METHODS.into_iter().find(|method| method.eq_ignore_ascii_case(text.trim()))
-}
-
-/// `200` or `200 OK`.
-fn status(text: &str) -> Option<u16> {
-    let number = text.trim().split(' ').next()?.parse().ok()?;
-    (100..600).contains(&number).then_some(number)
 }
 
 #[cfg(test)]

@@ -36,6 +36,13 @@ struct OwnedBody {
     events: Vec<Event>,
 }
 
+/// No more than who called it.
+#[derive(Deserialize)]
+struct ParentAlone<'a> {
+    #[serde(default, borrow)]
+    parent: Option<&'a str>,
+}
+
 impl Trace {
     /// Its rows; `whole` when these are all spans it has.
     #[must_use]
@@ -108,6 +115,13 @@ impl Span {
             }
         }
         tags
+    }
+
+    /// Who called the span of a row: a small part of the work of reading it.
+    #[must_use]
+    pub fn parent_of_row(row: &StoredSpan) -> Option<SpanId> {
+        let body: ParentAlone<'_> = serde_json::from_slice(&row.span.body).ok()?;
+        body.parent.and_then(SpanId::parse)
     }
 
     /// The span of a row; `None` when its body was written by a version that this one does not understand.
@@ -213,6 +227,7 @@ mod tests {
     fn a_span_reads_back_as_it_was() {
         let trace = Trace { id: TraceId([1; 16]), spans: vec![span()] };
         let rows: Vec<StoredSpan> = trace.to_rows(true).spans.into_iter().map(stored).collect();
+        assert_eq!(Span::parent_of_row(&rows[0]), Some(SpanId([3; 8])));
         assert_eq!(Trace::of_rows(&rows), Some(trace));
         assert_eq!(Trace::of_rows(&[]), None);
     }

@@ -252,8 +252,24 @@ fn traces_and_bytes_are_bounded_and_nothing_is_dropped() {
         assert!(open.counters().open <= 50 && open.counters().bytes <= 1 << 20);
     }
     assert_eq!(lines + count(open.close_all()), 5_000);
-    assert!(open.counters().let_go > 4_000);
-    assert_eq!(open.counters().bytes, 0);
+    let counters = open.counters();
+    assert!(counters.let_go > 4_000);
+    assert_eq!((counters.bytes, counters.open, counters.remembered), (0, 0, 0));
+}
+
+#[test]
+fn remembered_traces_leave_room_for_open_ones() {
+    let mut open = OpenTraces::new(Config { max_traces: 50, ..Config::default() });
+    for second in 0..100 {
+        for request in 0..10 {
+            let id = format!("{second}-{request}");
+            let line = record("web", second * S, "GET /a", &[("correlation_id", &id)]);
+            assert!(open.observe(&line, second * S).is_empty(), "let go early");
+        }
+        assert!(open.close_idle(second * S + 10 * S).traces.len() <= 10);
+    }
+    let counters = open.counters();
+    assert_eq!((counters.let_go, counters.open, counters.remembered), (0, 0, 1_000));
 }
 
 #[test]

@@ -6,6 +6,8 @@ use crate::request::known_method;
 
 /// Words are looked for in the first so many bytes: what a line says of its request stands at its beginning.
 const READ_BYTES: usize = 200;
+/// Of the words that say something.
+const LONGEST_WORD: usize = 10;
 /// Longest shape of a message, in bytes.
 const MAX_SHAPE_BYTES: usize = 80;
 
@@ -38,70 +40,29 @@ pub(crate) fn cut(text: &str, bytes: usize) -> &str {
 pub(crate) fn says(message: &str) -> Says {
     let (mut noun, mut begin, mut end, mut outgoing) = (false, false, false, false);
     for word in cut(message, READ_BYTES).split(|c: char| !c.is_ascii_alphanumeric()) {
-        if METHODS.contains(&word) {
-            noun = true;
-            continue;
+        let mut buffer = [0; LONGEST_WORD];
+        let Some(lower) = buffer.get_mut(..word.len()) else { continue };
+        lower.copy_from_slice(word.as_bytes());
+        lower.make_ascii_lowercase();
+        match &*lower {
+            b"request" | b"requests" | b"req" | b"call" | b"rpc" | b"job" | b"task" | b"message" => {
+                noun = true;
+            }
+            b"received" | b"receiving" | b"started" | b"starting" | b"start" | b"begin" | b"beginning"
+            | b"begun" | b"incoming" | b"accepted" | b"handling" | b"processing" => begin = true,
+            b"completed" | b"complete" | b"finished" | b"finish" | b"done" | b"served" | b"handled"
+            | b"processed" | b"answered" | b"responded" | b"response" | b"ended" | b"end" | b"failed" => {
+                end = true;
+            }
+            b"outgoing" | b"calling" | b"outbound" => outgoing = true,
+            _ => noun |= METHODS.contains(&word),
         }
-        let Some(word) = Word::of(word) else { continue };
-        noun |= word.is(&["request", "requests", "req", "call", "rpc", "job", "task", "message"]);
-        begin |= word.is(&[
-            "received",
-            "receiving",
-            "started",
-            "starting",
-            "start",
-            "begin",
-            "beginning",
-            "begun",
-            "incoming",
-            "accepted",
-            "handling",
-            "processing",
-        ]);
-        end |= word.is(&[
-            "completed",
-            "complete",
-            "finished",
-            "finish",
-            "done",
-            "served",
-            "handled",
-            "processed",
-            "answered",
-            "responded",
-            "response",
-            "ended",
-            "end",
-            "failed",
-        ]);
-        outgoing |= word.is(&["outgoing", "calling", "outbound"]);
     }
     Says { begins: noun && begin && !end && !outgoing, ends: noun && end && !outgoing, outgoing }
 }
 
 /// A verb alone is no noun: `Delete` is, `delete` may be prose.
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
-
-/// A word in lower case.
-struct Word {
-    bytes: [u8; 10],
-    length: usize,
-}
-
-impl Word {
-    /// `None` for one longer than all that are known.
-    fn of(text: &str) -> Option<Self> {
-        let mut bytes = [0; 10];
-        let length = text.len();
-        bytes.get_mut(..length)?.copy_from_slice(text.as_bytes());
-        bytes.make_ascii_lowercase();
-        Some(Self { bytes, length })
-    }
-
-    fn is(&self, words: &[&str]) -> bool {
-        words.iter().any(|word| word.as_bytes() == &self.bytes[..self.length])
-    }
-}
 
 /// Method and path in a message: `POST /items received`, `Started GET "/items"`.
 pub(crate) fn request_of(message: &str) -> Option<(&'static str, &str)> {

@@ -166,7 +166,9 @@ impl<'a> Splitter<'a> {
 }
 
 fn is_same_request(a: &Line, b: &Line) -> bool {
-    matches!((&a.http, &b.http), (Some(a), Some(b)) if a.method == b.method && a.path == b.path)
+    let methods = (a.http.map(|http| http.method), b.http.map(|http| http.method));
+    matches!(methods, (Some(a_method), Some(b_method)) if a_method == b_method)
+        && a.words.path() == b.words.path()
 }
 
 /// Whether `line` answers once more what `visit` was.
@@ -192,19 +194,18 @@ fn is_start_repeated(visit: &[&Line], later: &[&Line]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Sources;
+    use crate::config::Config;
+    use crate::line::LineReader;
     use crate::tests::record;
 
     const MS: i64 = 1_000_000;
 
     /// Visits of lines given as milliseconds and text, as milliseconds from start to end.
     fn visits(lines: &[(i64, &str)]) -> Vec<(i64, i64)> {
-        let mut sources = Sources::default();
+        let mut reader = LineReader::new(&Config::default());
         let lines: Vec<Line> = lines
             .iter()
-            .map(|(ms, text)| {
-                Line::of(&record("web", ms * MS, text, &[("correlation_id", "a")]), &mut sources).unwrap()
-            })
+            .map(|(ms, text)| reader.read(&record("web", ms * MS, text, &[("correlation_id", "a")])).unwrap())
             .collect();
         let lines: Vec<&Line> = lines.iter().collect();
         let visits = split(&lines, 5_000 * MS);

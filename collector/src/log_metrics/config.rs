@@ -21,7 +21,8 @@ pub struct LogMetricsConfig {
     /// Upper bounds of the buckets of request durations, in seconds.
     pub duration_buckets: Vec<f64>,
     /// Units of further duration fields, or other units than the usual ones: `my_field: us`. A field whose
-    /// name ends in a unit (`duration_ms`) or whose value has one (`1.5s`) needs no entry.
+    /// name ends in a unit (`duration_ms`) or whose value has one (`1.5s`) needs no entry. Traces read durations by
+    /// them too.
     pub duration_units: BTreeMap<String, DurationUnit>,
     /// Own metrics, for what matters to the business: orders, revenue.
     pub rules: Vec<Rule>,

@@ -7,7 +7,7 @@ use crate::error::StoreError;
 use crate::payload::{put_bytes, put_varint, take_bytes, take_varint};
 
 /// The frame's level: a span is some hundred bytes, more effort finds nothing more.
-const ZSTD_LEVEL: i32 = 3;
+const ZSTD_LEVEL: i32 = 1;
 /// What the number and lengths of tags may add to [`MAX_SPAN_BYTES`].
 const MAX_CONTENT_BYTES: usize = 2 * MAX_SPAN_BYTES;
 

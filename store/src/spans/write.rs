@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::content::{EncodedSpan, decode_tags, tag_hash};
-use super::{Encoder, StoredTraces, TraceRows};
+use super::{Encoder, SpanRow, StoredTraces, TraceRows};
 use crate::error::StoreError;
 
 /// What a row takes on disk beside its content: columns, its entries in the indexes and ten tags, measured.
@@ -40,6 +40,7 @@ pub(crate) fn store_traces(
 ) -> rusqlite::Result<StoredTraces> {
     let mut done = StoredTraces::default();
     let mut totals = Totals::default();
+    let mut operations = Operations::default();
     for trace in traces {
         let mut stored = stored_spans(transaction, trace.trace_id)?;
         for span in &trace.spans {
@@ -49,7 +50,7 @@ pub(crate) fn store_traces(
                     if let Some((seq, _)) = older {
                         delete(transaction, seq, &mut totals)?;
                     }
-                    insert(transaction, trace.trace_id, span, &mut totals)?;
+                    insert(transaction, trace.trace_id, span, &mut operations, &mut totals)?;
                     done.written += 1;
                 }
             }
@@ -89,14 +90,15 @@ fn stored_spans(
         .collect()
 }
 
-fn insert(
+fn insert<'a>(
     transaction: &Transaction<'_>,
     trace_id: [u8; 16],
-    span: &EncodedSpan,
+    span: &'a EncodedSpan,
+    operations: &mut Operations<'a>,
     totals: &mut Totals,
 ) -> rusqlite::Result<()> {
     let row = &span.row;
-    let (service, operation) = operation_of(transaction, &row.service, &row.operation, row.kind)?;
+    let (service, operation) = operations.of(transaction, row)?;
     transaction
         .prepare_cached(
             "INSERT INTO spans
@@ -122,6 +124,22 @@ fn insert(
     }
     totals.add(operation, 1, bytes_of(span.content.len()));
     Ok(())
+}
+
+/// Numbers of services and their operations that a transaction has looked up: most of its spans are of a few.
+#[derive(Default)]
+struct Operations<'a>(HashMap<(&'a str, &'a str, u8), (i64, i64)>);
+
+impl<'a> Operations<'a> {
+    fn of(&mut self, transaction: &Transaction<'_>, row: &'a SpanRow) -> rusqlite::Result<(i64, i64)> {
+        let place = (row.service.as_str(), row.operation.as_str(), row.kind);
+        if let Some(known) = self.0.get(&place) {
+            return Ok(*known);
+        }
+        let known = operation_of(transaction, &row.service, &row.operation, row.kind)?;
+        self.0.insert(place, known);
+        Ok(known)
+    }
 }
 
 /// The numbers of a service and of its operation, given when they are new.

@@ -1,0 +1,142 @@
+//! What making traces adds to the whole collection of real containers' lines: 5,000 a second of four containers, with
+//! 1,000 correlation ids open at once. `cargo bench --bench trace_cost`
+//!
+//! CPU time of the process `binnacle run`, with its defaults and with `traces.enabled: false`, in turns on one
+//! engine. The share is of what it takes without traces.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails here fails the measurement")]
+#![expect(clippy::print_stdout, reason = "the figures")]
+
+#[path = "../../tests/harness/mod.rs"]
+#[expect(dead_code, unused_imports, unused_macros, reason = "the tests use the rest of it")]
+mod harness;
+#[path = "../src/requests.rs"]
+mod requests;
+
+use std::io::Write;
+use std::process::{Child, ChildStdin, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use harness::binnacle::Server;
+use harness::engine::{Engine, Version};
+use harness::image::IMAGE;
+use requests::{LINES_PER_SECOND, Requests, SERVICES};
+
+/// Until traces close, the first parts are written, and as many traces are remembered as fit.
+const SETTLING: Duration = Duration::from_secs(45);
+const MEASURED: Duration = Duration::from_secs(60);
+const ROUNDS: usize = 2;
+/// Lines written at once: fifty times a second.
+const BATCH_LINES: u64 = LINES_PER_SECOND / 50;
+
+fn main() {
+    println!("{:<28} {:>10} {:>14} {:>12} {:>10}", "", "lines", "CPU, us a line", "spans", "MB");
+    for version in [Version::Installed, Version::Newer] {
+        let engine = Engine::start(version);
+        for round in 0..ROUNDS {
+            let off = measure(&engine, false, &format!("off{round}"));
+            let on = measure(&engine, true, &format!("on{round}"));
+            println!("{version:?} engine: traces add {:.0} %", (on / off - 1.0) * 100.0);
+        }
+    }
+}
+
+/// CPU time of a line, in microseconds.
+fn measure(engine: &Engine, traces: bool, name: &str) -> f64 {
+    let containers: Vec<Fed> = SERVICES.iter().map(|service| Fed::start(engine, service, name)).collect();
+    let scratch = tempfile::tempdir().unwrap();
+    let config = scratch.path().join("binnacle.yaml");
+    std::fs::write(&config, format!("traces: {{enabled: {traces}}}\n")).unwrap();
+    let arguments = ["--docker-host", &engine.host(), "--config", &config.to_string_lossy()];
+    let mut server = Server::new("run", scratch.path(), &arguments);
+    server.start();
+    server.wait_ready();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| write(containers, &stop));
+        std::thread::sleep(SETTLING);
+        let of_run =
+            |service: &&str| server.metric("docker_logs_lines_total", &format!("name=\"{service}-{name}\""));
+        let lines = || SERVICES.iter().map(|service| of_run(&service)).sum::<f64>();
+        let (lines_before, cpu_before) = (lines(), cpu_seconds(&server));
+        std::thread::sleep(MEASURED);
+        let (lines, cpu) = (lines() - lines_before, cpu_seconds(&server) - cpu_before);
+        stop.store(true, Ordering::Relaxed);
+        writer.join().unwrap();
+        let (each, spans) = (cpu * 1e6 / lines, server.metric("binnacle_traces_spans_total", ""));
+        let way = if traces { "with traces" } else { "without traces" };
+        println!("{way:<28} {lines:>10.0} {each:>14.1} {spans:>12.0} {:>10.0}", resident_mb(&server));
+        each
+    })
+}
+
+/// A container that logs what it is told.
+#[derive(Debug)]
+struct Fed {
+    service: &'static str,
+    client: Child,
+    lines: ChildStdin,
+}
+
+impl Fed {
+    fn start(engine: &Engine, service: &'static str, run: &str) -> Self {
+        let (name, label) = (format!("{service}-{run}"), format!("com.docker.compose.service={service}"));
+        let arguments = ["run", "--interactive", "--network=none", "--name", &name, "--label", &label, IMAGE];
+        let mut client = engine
+            .docker_command(&arguments)
+            .args(["/bin/busybox", "cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("cannot run `docker`");
+        let lines = client.stdin.take().unwrap();
+        Self { service, client, lines }
+    }
+}
+
+/// Writes at a steady rate until told to stop, then ends the containers.
+fn write(mut containers: Vec<Fed>, stop: &AtomicBool) {
+    let (mut requests, begun) = (Requests::new(), Instant::now());
+    let mut texts = [const { String::new() }; SERVICES.len()];
+    for batch in 1_u64.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        for _ in 0..BATCH_LINES {
+            let (service, line) = requests.line();
+            let place = SERVICES.iter().position(|name| *name == service).unwrap();
+            texts[place] += &line;
+            texts[place].push('\n');
+        }
+        for (container, text) in containers.iter_mut().zip(&mut texts) {
+            container.lines.write_all(text.as_bytes()).unwrap();
+            text.clear();
+        }
+        let due = Duration::from_millis(batch * BATCH_LINES * 1000 / LINES_PER_SECOND);
+        std::thread::sleep(due.saturating_sub(begun.elapsed()));
+    }
+    for Fed { service, mut client, lines } in containers {
+        drop(lines);
+        assert!(client.wait().unwrap().success(), "the container of `{service}` failed");
+    }
+}
+
+fn proc_file(server: &Server, name: &str) -> String {
+    std::fs::read_to_string(format!("/proc/{}/{name}", server.pid())).expect("the server runs")
+}
+
+fn resident_mb(server: &Server) -> f64 {
+    let status = proc_file(server, "status");
+    let kib = status
+        .lines()
+        .find_map(|l| l.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+    kib.expect("VmRSS") * 1024.0 / 1e6
+}
+
+/// User and system time so far; the kernel counts in hundredths of a second.
+fn cpu_seconds(server: &Server) -> f64 {
+    let stat = proc_file(server, "stat");
+    let (_, fields) = stat.rsplit_once(") ").expect("a name in brackets");
+    fields.split(' ').skip(11).take(2).filter_map(|f| f.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
