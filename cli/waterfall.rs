@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use anstyle::{AnsiColor, Style};
 use query::traces::containers::ContainerNote;
+use query::traces::resources::Resources;
 use query::traces::waterfall::{Bar, Waterfall};
 use query::why::Evidence;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -290,8 +291,9 @@ fn services(waterfall: &Waterfall) -> Vec<String> {
 /// What happened to a container.
 fn container(note: &ContainerNote) -> Vec<String> {
     let mut lines = vec![format!("container {} ({}):", plain(&note.container), plain(&note.service))];
-    if let Some(usage) = &note.usage {
-        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    if let Some(resources) = &note.resources {
+        lines.push(format!("  {}", used(resources)));
+    } else if let Some(usage) = &note.usage {
         let limit = match usage.memory_limit_bytes {
             0 => String::new(),
             limit => format!(" of {:.1}", mib(limit)),
@@ -303,6 +305,37 @@ fn container(note: &ContainerNote) -> Vec<String> {
         |event: &Evidence| format!("  {} {}", event.at.as_deref().unwrap_or_default(), plain(&event.text));
     lines.extend(note.events.iter().map(event));
     lines
+}
+
+/// `CPU 0.48 of 0.50 (96 %), throttled in 75 % of periods, memory 31.2 of 64.0 MiB (49 %); read ...`
+fn used(resources: &Resources) -> String {
+    let of = |value: f64, limit: Option<f64>, digits: usize| match limit.filter(|limit| *limit > 0.0) {
+        Some(limit) => {
+            (format!("{value:.digits$} of {limit:.digits$}"), format!(" ({:.0} %)", value / limit * 100.0))
+        }
+        None => (format!("{value:.digits$}"), String::new()),
+    };
+    let mut parts = Vec::new();
+    if let Some(mean) = resources.cpu_mean {
+        let (cpu, share) = of(mean, resources.cpu_limit, 2);
+        parts.push(format!("CPU {cpu}{share}"));
+    }
+    if let Some(throttled) = resources.throttled {
+        parts.push(format!("throttled in {:.0} % of periods", throttled * 100.0));
+    }
+    let limit = resources.memory_limit_bytes.map(mib);
+    let (memory, share) = of(mib(resources.memory_peak_bytes), limit, 1);
+    parts.push(format!("memory {memory} MiB{share}"));
+    let around = if resources.is_around { ", none within the trace" } else { "" };
+    let read = match resources.readings {
+        1 => format!("read at {}", resources.from),
+        readings => format!("{readings} readings from {} to {}", resources.from, resources.to),
+    };
+    format!("{}; {read}{around}", parts.join(", "))
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 /// A time for people: three digits at least, one unit.

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::binnacle::Server;
+use crate::harness::engine::{Engine, Version};
 use crate::harness::http;
+use crate::harness::image::IMAGE;
 use crate::harness::wait_for;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -98,4 +100,39 @@ fn traces_of_pushed_lines_are_shown_while_open_and_found_once_closed() {
         let unknown = server.get("/jaeger/api/traces/4bf92f3577b34da6a3ce929d0e0e4736");
         assert_eq!((unknown.status, &unknown.json()["errors"][0]["msg"]), (404, &json!("trace not found")));
     }
+}
+
+#[test]
+fn a_trace_tells_what_its_container_used() {
+    let engine = Engine::start(Version::Installed);
+    let line =
+        r#"{"msg":"request completed","method":"GET","path":"/a","status":200,"correlation_id":"order-1"}"#;
+    let script = format!("(/bin/busybox sleep 6; echo '{line}') & while :; do :; done");
+    let limits = ["--cpus", "0.5", "--memory", "64m"];
+    let start = ["run", "--detach", "--network", "none", "--name", "busy"];
+    engine.docker(&[&start[..], &limits, &[IMAGE, "/bin/sh", "-c", &script]].concat());
+    let scratch = tempfile::tempdir().unwrap();
+    let server = Server::run(scratch.path(), &engine.host());
+    let mut other = Server::new("serve", scratch.path(), &[]);
+    other.start();
+    other.wait_ready();
+
+    let container = |server: &Server| {
+        let answer = server.get("/api/v1/traces/order-1");
+        if answer.status == 200 { answer.json()["waterfall"]["containers"][0].clone() } else { Value::Null }
+    };
+    for server in [&server, &other] {
+        let is_between = || container(server)["resources"]["readings"].as_u64() >= Some(2);
+        assert!(wait_for(LIMIT, is_between), "{}\n{}", container(server), server.log_tail());
+        let told = container(server);
+        let used = &told["resources"];
+        let number = |name: &str| used[name].as_f64().unwrap_or(f64::NAN);
+        assert_eq!((&told["container"], &used["is_around"]), (&json!("busy"), &json!(true)), "{told}");
+        assert_eq!((number("cpu_limit"), number("memory_limit_bytes")), (0.5, f64::from(64 << 20)), "{told}");
+        assert!((0.2..0.6).contains(&number("cpu_mean")), "{told}");
+        assert!(number("throttled") > 0.2 && number("memory_peak_bytes") > 0.0, "{told}");
+    }
+    let shown = server.client(&["trace", "order-1"]);
+    let text = String::from_utf8_lossy(&shown.stdout);
+    assert!(text.contains("container busy (") && text.contains(" of 0.50 ("), "{text}");
 }

@@ -1,5 +1,6 @@
 //! Waterfalls as people see them.
 
+use query::traces::resources::Resources;
 use query::traces::waterfall::{Share, Stretch};
 
 use super::*;
@@ -181,5 +182,45 @@ fn what_happened_to_containers_is_told() {
             "  memory up to 200.0 of 256.0 MiB, CPU 0.50 on average",
             "  2026-01-31T10:00:01Z payment died"
         ]
+    );
+}
+
+#[test]
+fn what_containers_used_is_told_with_their_limits() {
+    let of = |resources: Resources| {
+        let note = ContainerNote { resources: Some(resources), ..ContainerNote::default() };
+        lines(&Waterfall { containers: vec![note], ..checkout() }, 80, MAX_ROWS, false).pop().unwrap()
+    };
+    let limited = Resources {
+        from: "2026-01-31T10:00:00Z".to_owned(),
+        to: "2026-01-31T10:00:10Z".to_owned(),
+        readings: 2,
+        is_around: true,
+        cpu_mean: Some(0.48),
+        cpu_peak: Some(0.48),
+        cpu_limit: Some(0.5),
+        throttled: Some(0.75),
+        memory_peak_bytes: 32 << 20,
+        memory_limit_bytes: Some(64 << 20),
+    };
+    let free = Resources {
+        cpu_limit: None,
+        memory_limit_bytes: None,
+        throttled: None,
+        is_around: false,
+        ..limited.clone()
+    };
+    assert_eq!(
+        of(limited),
+        "  CPU 0.48 of 0.50 (96 %), throttled in 75 % of periods, memory 32.0 of 64.0 MiB (50 %); \
+         2 readings from 2026-01-31T10:00:00Z to 2026-01-31T10:00:10Z, none within the trace"
+    );
+    assert_eq!(
+        of(Resources { readings: 1, cpu_mean: None, ..free.clone() }),
+        "  memory 32.0 MiB; read at 2026-01-31T10:00:00Z"
+    );
+    assert_eq!(
+        of(free),
+        "  CPU 0.48, memory 32.0 MiB; 2 readings from 2026-01-31T10:00:00Z to 2026-01-31T10:00:10Z"
     );
 }

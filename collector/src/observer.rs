@@ -93,6 +93,7 @@ impl Observer {
                 self.containers.clone(),
                 self.exporter,
                 self.sampler_metrics,
+                self.writer.clone(),
             );
             tasks.spawn(sampler.run(cancel.clone()));
         }

@@ -81,6 +81,9 @@ pub struct RetentionConfig {
     /// Size of the spans made from records, above which the oldest are deleted: `off` or a size. Spans also go
     /// with the records of their time.
     pub max_span_bytes: Limit<ByteSize>,
+    /// How long readings of containers' CPU and memory are kept, which the waterfall of a trace shows; of more than
+    /// 64 MiB the oldest go earlier.
+    pub max_reading_age: Period,
     /// Free space of the disk below which the oldest data is deleted, and, when none is left to delete, new
     /// records are refused: `off` or a size.
     pub min_free_bytes: Limit<ByteSize>,
@@ -92,6 +95,7 @@ impl Default for RetentionConfig {
             max_age: Limit(None),
             max_bytes: Limit(Some(ByteSize(20 << 30))),
             max_span_bytes: Limit(Some(ByteSize(2 << 30))),
+            max_reading_age: Period(Duration::from_secs(24 * 3600)),
             min_free_bytes: Limit(Some(ByteSize(256 << 20))),
         }
     }
@@ -104,6 +108,7 @@ impl RetentionConfig {
             max_age: Limit(None),
             max_bytes: Limit(None),
             max_span_bytes: Limit(None),
+            max_reading_age: Period(Duration::MAX),
             min_free_bytes: Limit(None),
         }
     }
@@ -116,6 +121,10 @@ impl RetentionConfig {
             && age.0 < Duration::from_secs(60)
         {
             mistakes.push(("max_age".to_owned(), format!("`{age}` is below `1m`; write `off` to keep all")));
+        }
+        if self.max_reading_age.0 < Duration::from_secs(60) {
+            let reason = format!("`{}` is below `1m`", self.max_reading_age);
+            mistakes.push(("max_reading_age".to_owned(), reason));
         }
         for (setting, limit) in [("max_bytes", self.max_bytes), ("max_span_bytes", self.max_span_bytes)] {
             if let Limit(Some(size)) = limit

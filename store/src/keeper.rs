@@ -14,6 +14,7 @@ use crate::indexer::Indexer;
 use crate::merge;
 use crate::orphans;
 use crate::parts::PartEntry;
+use crate::readings;
 use crate::retention;
 use crate::spans;
 use crate::writer::lifecycle::{Request, next_request};
@@ -71,6 +72,7 @@ impl Keeper {
             let config = self.retention.lock().unwrap_or_else(PoisonError::into_inner).clone();
             retention::enforce(self, &config)?;
             spans::enforce(self, &config)?;
+            readings::enforce(self, &config)?;
         }
         while merge::step(self)? {
             self.common.tenure.check()?;

@@ -127,13 +127,17 @@ impl Metrics {
     }
 }
 
-fn shown<M: prometheus::core::Collector + Clone + 'static>(
+/// Puts a metric into `registry`. One whose name is there already counts without being shown.
+///
+/// # Panics
+/// When the metric could not be made, its name or its labels being bad.
+pub fn shown<M: prometheus::core::Collector + Clone + 'static>(
     registry: &Registry,
     metric: prometheus::Result<M>,
 ) -> M {
     let metric = metric.expect("BUG: a metric with a bad name");
     if let Err(error) = registry.register(Box::new(metric.clone())) {
-        tracing::debug!(%error, "a metric of the store is there already");
+        tracing::debug!(%error, "a metric is there already");
     }
     metric
 }

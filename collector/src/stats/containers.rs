@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use store::readings::{Reading, Round};
+
 use super::{Facts, Sample};
 use crate::cgroup::Cgroup;
 
@@ -101,6 +103,14 @@ impl Containers {
         self.lock().get(id)?.sample.as_ref()?.memory.oom_kills
     }
 
+    /// What all running containers used when they were last read, as it is stored.
+    pub(super) fn round(&self, at_ns: i64) -> Round {
+        let entries = self.lock();
+        let readings =
+            entries.values().filter_map(|entry| Some(reading(&entry.facts, entry.sample.as_ref()?)));
+        Round { at_ns, readings: readings.collect() }
+    }
+
     /// Counts a kernel kill that Docker told of.
     pub fn count_oom(&self, id: &str) {
         self.lock().entry(id.to_owned()).or_default().oom_events += 1;
@@ -125,6 +135,23 @@ impl Containers {
     }
 }
 
+fn reading(facts: &Facts, sample: &Sample) -> Reading {
+    let limits = &facts.limits;
+    Reading {
+        container_id: facts.id.clone(),
+        cpu_ns: sample.cpu.usage_ns,
+        cpu_limit_millis: limits
+            .cpu_quota_us
+            .saturating_mul(1000)
+            .checked_div(limits.cpu_period_us)
+            .unwrap_or(0),
+        periods: sample.cpu.periods,
+        throttled_periods: sample.cpu.throttled_periods,
+        memory_bytes: sample.memory.working_set.unwrap_or(sample.memory.usage),
+        memory_limit_bytes: limits.memory_bytes,
+    }
+}
+
 fn point(before: Option<&Sample>, now: &Sample) -> Point {
     let mut cpu_millis = 0;
     if let Some(before) = before {
@@ -142,7 +169,7 @@ fn point(before: Option<&Sample>, now: &Sample) -> Point {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::{Cpu, Memory};
+    use crate::stats::{Cpu, Limits, Memory};
 
     fn sample(second: i64, cpu_ms: u64, memory: u64) -> Sample {
         Sample {
@@ -183,6 +210,23 @@ mod tests {
         containers.update(Facts { running: false, ..running(1) });
         assert!(containers.lock()["ab"].sample.is_none());
         assert_eq!(containers.history("ab").len(), 1, "its last minutes are still evidence");
+    }
+
+    #[test]
+    fn a_round_holds_the_running_containers_and_their_limits() {
+        let containers = Containers::default();
+        let limits = Limits { cpu_quota_us: 50_000, cpu_period_us: 100_000, ..Limits::default() };
+        containers.update(Facts { limits, ..running(1) });
+        assert_eq!(containers.round(5).readings, [], "not read yet");
+        containers.put_sample("ab", Some(1), 0, Some(sample(1, 2, 3)));
+        let reading = Reading {
+            container_id: "ab".into(),
+            cpu_ns: 2_000_000,
+            cpu_limit_millis: 500,
+            memory_bytes: 3,
+            ..Reading::default()
+        };
+        assert_eq!(containers.round(5), Round { at_ns: 5, readings: vec![reading] });
     }
 
     #[test]

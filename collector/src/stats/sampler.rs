@@ -14,6 +14,7 @@ use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBu
 use futures_util::StreamExt;
 use futures_util::stream;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry};
+use store::Writer;
 use store::config::Limit;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,8 @@ const CONCURRENT_STATS: usize = 16;
 const CONCURRENT_INSPECTS: usize = 8;
 /// Longest wait for one answer; an engine before 25 takes one or two seconds when it is well.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
+/// Readings are stored no more often than this, however short the period is.
+const STORE_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest wait for the sizes of all writable layers.
 const DISK_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -98,10 +101,12 @@ pub struct Sampler {
     mounts: Mounts,
     proc: PathBuf,
     disk_read: Option<Instant>,
+    writer: Writer,
+    stored: Option<Instant>,
 }
 
 impl Sampler {
-    /// Fills `containers` and what else `exporter` shows. `docker` must have negotiated its API version.
+    /// Fills `containers` and what else `exporter` shows, and stores readings through `writer`. `docker` must have negotiated its API version.
     #[must_use]
     pub fn new(
         docker: Docker,
@@ -109,10 +114,22 @@ impl Sampler {
         containers: Containers,
         exporter: Exporter,
         metrics: SamplerMetrics,
+        writer: Writer,
     ) -> Self {
         let proc = PathBuf::from("/proc");
         let mounts = Mounts::read(&proc);
-        Self { docker, config, containers, exporter, metrics, mounts, proc, disk_read: None }
+        Self {
+            docker,
+            config,
+            containers,
+            exporter,
+            metrics,
+            mounts,
+            proc,
+            disk_read: None,
+            writer,
+            stored: None,
+        }
     }
 
     /// Samples until cancelled.
@@ -142,6 +159,7 @@ impl Sampler {
             Err(error) => self.metrics.failed("list", &error),
         }
         self.read_counters().await;
+        self.store_readings().await;
         self.read_disk_usage().await;
         self.metrics.rounds.observe(started.elapsed().as_secs_f64());
     }
@@ -297,6 +315,27 @@ impl Sampler {
         surroundings.devices =
             if host.is_some() { devices.into_iter().collect() } else { Default::default() };
         (surroundings.host, surroundings.disk) = (host, disk);
+    }
+
+    /// Keeps what was read for those who look back at a trace.
+    async fn store_readings(&mut self) {
+        // A little early counts: ticks are not exact.
+        let soon = STORE_INTERVAL - STORE_INTERVAL / 20;
+        if self.stored.is_some_and(|stored| stored.elapsed() < soon) {
+            return;
+        }
+        let round = self.containers.round(now_ns());
+        if round.readings.is_empty() {
+            return;
+        }
+        self.stored = Some(Instant::now());
+        let writer = self.writer.clone();
+        let stored = tokio::task::spawn_blocking(move || writer.store_readings_blocking(&round)).await;
+        match stored {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "traces lack readings of containers"),
+            Err(error) => tracing::error!(%error, "storing readings of containers failed"),
+        }
     }
 
     async fn read_disk_usage(&mut self) {

@@ -2,6 +2,7 @@
 
 use correlation::Counters;
 use prometheus::{IntCounter, IntGauge, Registry};
+use store::shown;
 use store::spans::StoredTraces;
 
 /// See the module; each field's help text says what it counts.
@@ -70,15 +71,4 @@ impl TraceMetrics {
     pub(super) fn fell_behind(&self) {
         self.fell_behind.inc();
     }
-}
-
-fn shown<M: prometheus::core::Collector + Clone + 'static>(
-    registry: &Registry,
-    metric: prometheus::Result<M>,
-) -> M {
-    let metric = metric.expect("BUG: a metric with a bad name");
-    if let Err(error) = registry.register(Box::new(metric.clone())) {
-        tracing::debug!(%error, "a metric of traces is there already");
-    }
-    metric
 }

@@ -1,7 +1,7 @@
-//! What happened to the containers of a trace about the time of the trace.
+//! What the containers of a trace used about the time of the trace, and what happened to them.
 //!
-//! Read from the same events as `why`. Memory and CPU are known of containers that died soon afterwards: their last
-//! minutes are stored with the death. Of others Prometheus has them, nothing here.
+//! What happened is read from the same events as `why`. Of a container that died soon afterwards its last minutes
+//! are stored with the death, which are kept longer than the readings of all.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use store::lifecycle::{Action, Death};
 use store::{Reader, TimeRange};
 
 use super::Found;
+use super::resources::Resources;
 use super::waterfall::Bar;
 use crate::why::{self, Evidence, Timed, Trend};
 use crate::{Context, ExecError, time};
@@ -23,7 +24,7 @@ const MAX_CONTAINERS: usize = 64;
 /// Events told of one container.
 const MAX_EVENTS: usize = 20;
 
-/// What happened to a container of the trace.
+/// What is known of a container of the trace.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ContainerNote {
     /// Its name.
@@ -40,7 +41,10 @@ pub struct ContainerNote {
     pub oom_kills: usize,
     /// What happened in that time, by time, the first ones.
     pub events: Vec<Evidence>,
-    /// Memory and CPU about the time of the trace, when they are known.
+    /// CPU, memory and throttling about the time of the trace, while readings of that time are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Memory and CPU before a death within ten minutes after the trace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Trend>,
 }
@@ -69,9 +73,13 @@ pub(crate) fn notes(
         return Ok(Vec::new());
     }
     let times = || found.trace.spans.iter();
+    let trace = TimeRange {
+        start_ns: times().map(|span| span.start_ns).min().unwrap_or(0),
+        end_ns: times().map(|span| span.end_ns).max().unwrap_or(0),
+    };
     let around = TimeRange {
-        start_ns: times().map(|span| span.start_ns).min().unwrap_or(0).saturating_sub(AROUND_NS),
-        end_ns: times().map(|span| span.end_ns).max().unwrap_or(0).saturating_add(AROUND_NS),
+        start_ns: trace.start_ns.saturating_sub(AROUND_NS),
+        end_ns: trace.end_ns.saturating_add(AROUND_NS),
     };
     let read = TimeRange { end_ns: around.end_ns.saturating_add(READINGS_NS), ..around };
     let ids: Vec<&str> = notes.keys().copied().collect();
@@ -80,7 +88,13 @@ pub(crate) fn notes(
             note.add(&timed, around);
         }
     }
-    let is_known = |note: &ContainerNote| !note.events.is_empty() || note.usage.is_some();
+    let ids: Vec<&str> = notes.keys().copied().collect();
+    let rounds = reader.readings(around, &ids)?;
+    for (id, note) in &mut notes {
+        note.resources = Resources::of(id, &rounds, trace);
+    }
+    let is_known =
+        |note: &ContainerNote| !note.events.is_empty() || note.usage.is_some() || note.resources.is_some();
     Ok(notes.into_values().filter(is_known).collect())
 }
 

@@ -7,6 +7,7 @@ pub mod containers;
 mod critical;
 mod ids;
 mod lines;
+pub mod resources;
 #[cfg(test)]
 mod tests;
 mod tree;

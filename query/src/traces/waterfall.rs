@@ -42,7 +42,7 @@ pub struct Waterfall {
     pub slowest: Option<String>,
     /// Services by critical time, the slowest first.
     pub services: Vec<Share>,
-    /// What happened to its containers about that time, where anything did.
+    /// What its containers used about that time and what happened to them, where anything is known.
     #[serde(default)]
     pub containers: Vec<ContainerNote>,
     /// Other traces that the id asked for belongs to, the id being a correlation id.

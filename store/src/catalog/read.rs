@@ -13,6 +13,7 @@ use super::{
 };
 use crate::Level;
 use crate::error::StoreError;
+use crate::readings;
 use crate::record::{StreamId, TimeRange};
 use crate::writer::{Container, Gap, GapReason};
 
@@ -182,6 +183,11 @@ impl View<'_> {
     /// Every part.
     pub(crate) fn parts(&self) -> rusqlite::Result<Vec<PartRow>> {
         parts(self.connection)
+    }
+
+    /// Times of readings that cannot be read.
+    pub(crate) fn damaged_readings(&self) -> rusqlite::Result<Vec<i64>> {
+        readings::damaged(self.connection)
     }
 
     /// Streams with a higher number than `after`.

@@ -4,8 +4,8 @@ use rusqlite::Connection;
 
 /// Version of the tables and of everything they point to. A newer one is refused on open.
 ///
-/// 1: the first; 2: with spans; 3: with checksums of rows.
-pub(crate) const FORMAT: i64 = 3;
+/// 1: the first; 2: with spans; 3: with checksums of rows; 4: with readings of containers.
+pub(crate) const FORMAT: i64 = 4;
 
 /// The first format with checksums of rows.
 pub(super) const FORMAT_WITH_CHECKSUMS: i64 = 3;
@@ -132,6 +132,15 @@ ALTER TABLE gaps ADD COLUMN checksum INTEGER;
 ALTER TABLE containers ADD COLUMN checksum INTEGER;
 ";
 
+/// What format 4 added.
+const READING_TABLES: &str = "
+CREATE TABLE readings (
+    at_ns INTEGER PRIMARY KEY,
+    checksum INTEGER NOT NULL,
+    content BLOB NOT NULL
+) STRICT;
+";
+
 /// Brings the tables of an older format up to date.
 pub(super) fn upgrade(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
     if found >= FORMAT {
@@ -141,7 +150,10 @@ pub(super) fn upgrade(connection: &mut Connection, found: i64) -> rusqlite::Resu
     if found < 2 {
         transaction.execute_batch(SPAN_TABLES)?;
     }
-    transaction.execute_batch(CHECKSUMS)?;
+    if found < 3 {
+        transaction.execute_batch(CHECKSUMS)?;
+    }
+    transaction.execute_batch(READING_TABLES)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
 }
@@ -152,6 +164,7 @@ pub(super) fn create(connection: &mut Connection, window_ns: i64) -> rusqlite::R
     transaction.execute_batch(TABLES)?;
     transaction.execute_batch(SPAN_TABLES)?;
     transaction.execute_batch(CHECKSUMS)?;
+    transaction.execute_batch(READING_TABLES)?;
     transaction.execute(
         "INSERT INTO settings VALUES ('window_ns', ?1), ('generation', 0), ('store_id', random() & ?2)",
         [window_ns, i64::MAX],

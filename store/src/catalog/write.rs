@@ -232,7 +232,7 @@ impl CatalogWriter {
         })
     }
 
-    /// Makes a change to the tables of the span index.
+    /// Makes a change to the tables of the span index or of readings.
     pub(crate) fn change_spans<T>(
         &mut self,
         action: &'static str,

@@ -1,8 +1,10 @@
-//! Spans, as readers see them: what is committed now, from whatever process.
+//! Spans and readings, as readers see them: what is committed now, from whatever process.
 
 use std::sync::{MutexGuard, PoisonError};
 
 use super::Reader;
+use crate::readings::Round;
+use crate::record::TimeRange;
 use crate::spans::{Operation, SpanPage, SpanReader, SpanStats, StoredSpan, TraceQuery};
 use crate::writer::StoreError;
 
@@ -51,6 +53,15 @@ impl Reader {
     /// When the catalog cannot be read.
     pub fn spans_after(&self, seq: u64, max: usize) -> Result<SpanPage, StoreError> {
         self.spans().spans_after(seq, max)
+    }
+
+    /// What these containers, by full or short id, used at the moments in `range`, by time; the first 2,000
+    /// moments. Blocking.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn readings(&self, range: TimeRange, containers: &[&str]) -> Result<Vec<Round>, StoreError> {
+        self.spans().readings(range, containers)
     }
 
     /// How much the span index holds. Blocking.

@@ -11,6 +11,8 @@ use super::write::total_bytes;
 use super::{Operation, SpanPage, SpanRow, SpanStats, StoredSpan, TraceQuery};
 use crate::catalog::{CatalogReader, Failure};
 use crate::error::StoreError;
+use crate::readings::{self, Round};
+use crate::record::TimeRange;
 
 /// A tag on fewer spans than this is where a search begins; with more, it goes through the spans by time and
 /// looks each one's tags up, since enough of them will fit. Tests take both ways.
@@ -105,6 +107,11 @@ impl SpanReader {
             )?;
             Ok(SpanStats { spans, bytes, last_seq: last_seq.unwrap_or(0) })
         })
+    }
+
+    /// What these containers used at the moments in `range`, by time.
+    pub(crate) fn readings(&self, range: TimeRange, containers: &[&str]) -> Result<Vec<Round>, StoreError> {
+        readings::read(&self.connection, range, containers).map_err(self.fail.of("read readings"))
     }
 
     /// Ids of the traces that `query` wants, by their latest fitting span, the newest first.

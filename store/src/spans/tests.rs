@@ -137,7 +137,7 @@ fn a_folder_of_the_format_before_gets_the_tables() {
         "DROP TABLE spans; DROP TABLE span_tags; DROP TABLE span_operations; DROP TABLE span_services;
          ALTER TABLE streams DROP COLUMN checksum; ALTER TABLE cursors DROP COLUMN checksum;
          ALTER TABLE gaps DROP COLUMN checksum; ALTER TABLE containers DROP COLUMN checksum;
-         PRAGMA user_version = 1;",
+         DROP TABLE readings; PRAGMA user_version = 1;",
     )
     .unwrap();
     let reader = Reader::open(dir.path()).unwrap();

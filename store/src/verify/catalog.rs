@@ -37,6 +37,9 @@ impl Told {
         }
         let streams: HashMap<StreamId, Arc<Labels>> =
             rows.into_iter().map(|row| (row.id, row.labels)).collect();
+        for at_ns in view.damaged_readings()? {
+            report.damage.push(format!("`{path}`: readings of containers at {at_ns}"));
+        }
         let mut next_seq = 0;
         view.each_batch_after(0, |row| {
             report.batches += 1;

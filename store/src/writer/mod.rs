@@ -29,6 +29,7 @@ use crate::keeper::Keeper;
 use crate::lock::FolderLock;
 use crate::metrics::Metrics;
 use crate::reader::Reader;
+use crate::readings::{self, Round};
 use crate::record::Record;
 use crate::spans::{self, EncodedTrace, StoredTraces, TraceBatch, Unsent};
 use crate::state::Shared;
@@ -193,6 +194,17 @@ impl Writer {
         }
         self.inner
             .committer(move |committer| committer.catalog.store_traces(&traces, &batch.gone, &batch.cursors))
+    }
+
+    /// Stores what containers used at one moment. Blocking.
+    ///
+    /// # Errors
+    /// When it could not be stored.
+    pub fn store_readings_blocking(&self, round: &Round) -> Result<(), StoreError> {
+        let (at_ns, content) = (round.at_ns, round.encode()?);
+        self.inner.committer(move |committer| {
+            committer.catalog.change_spans("store readings", |t| readings::put(t, at_ns, &content))
+        })
     }
 
     /// Says that spans with a higher sequence number than `seq` are still to be sent somewhere, so that those
