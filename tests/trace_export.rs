@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::harness::binnacle::{Server, binnacle};
 use crate::harness::http;
 use crate::harness::receiver::Receiver;
+use crate::harness::tls::TlsDoor;
 use crate::harness::wait_for;
 
 /// An outage of a minute leaves 90,000 spans to send, by a debug build on a busy machine.
@@ -283,4 +284,39 @@ fn own_work_is_told_where_it_is_wished_and_never_tells_of_itself() {
     let told: Vec<_> = taken.spans.values().map(|times| (&times[0].service, &times[0].span.name)).collect();
     assert_eq!(told.len(), 1, "sending makes no spans: {told:?}");
     assert_eq!((told[0].0.as_str(), told[0].1.as_str()), ("binnacle", "query"));
+}
+
+#[test]
+fn a_receiver_whose_certificate_is_not_trusted_gets_nothing_until_it_is() {
+    let scratch = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start();
+    let (door, stranger) = (TlsDoor::before(receiver.address()), TlsDoor::before(receiver.address()));
+    let config = scratch.path().join("binnacle.yaml");
+    let configure = |trusted: &TlsDoor| {
+        let authority = scratch.path().join("authority.pem");
+        std::fs::write(&authority, trusted.certificate()).unwrap();
+        let (endpoint, authority) = (door.url(), authority.display());
+        let export = format!("{{endpoint: '{endpoint}', certificate: '{authority}'}}");
+        std::fs::write(&config, format!("traces: {{idle: 1s}}\nexport: {export}\n")).unwrap();
+    };
+    let path = config.display().to_string();
+    let mut server = Server::new("run", scratch.path(), &["--docker-host", "none", "--config", &path]);
+    configure(&stranger);
+    server.start();
+    server.wait_ready();
+    let answer = http::post_json(server.address(), "/loki/api/v1/push", &body(0..PUSHED)).unwrap();
+    assert_eq!(answer.status, 204);
+    let has_tried = || server.metric("binnacle_export_retries_total", "") >= 2.0;
+    assert!(wait_for(LIMIT, has_tried), "{}", server.log_tail());
+    let (log, address) = (server.log(), door.url());
+    assert!(log.contains("certificate") && log.contains(&address), "{log}");
+    assert_eq!(server.metric("binnacle_export_dropped_spans_total", ""), 0.0);
+    assert!(receiver.taken().spans.is_empty());
+    assert!(server.end("TERM").success());
+
+    configure(&door);
+    server.start();
+    server.wait_ready();
+    assert_all_received(&receiver, &server, &(0..PUSHED).collect());
+    assert_eq!(receiver.taken().repeated(), 0);
 }

@@ -14,6 +14,7 @@ pub(crate) mod receiver;
 pub(crate) mod script;
 pub(crate) mod site;
 pub(crate) mod stand;
+pub(crate) mod tls;
 
 use std::time::{Duration, Instant};
 
