@@ -6,6 +6,7 @@ awaited and what was seen last.
 
     COMPOSE_PROJECT_NAME   the lab's project (default: compose)
     LAB_SECRETS            the folder of its passwords (default: compose/secrets)
+    LAB_RESTART_DOCKER     shell command that restarts dockerd (default: systemctl restart docker)
     LAB_TIME_LAPSE         how many times faster than written the rules are (default: 1)
 """
 
@@ -88,6 +89,13 @@ def inspect(service):
 
 def is_healthy(service):
     return inspect(service)["State"].get("Health", {}).get("Status") == "healthy"
+
+
+def restart_docker():
+    """Ends dockerd in order, with everything it runs, and waits until a new one answers."""
+    subprocess.run(os.environ.get("LAB_RESTART_DOCKER", "systemctl restart docker"), shell=True, check=True)
+    wait("dockerd gone", 60, lambda: docker("version", fails=True)[0] != 0)
+    wait("dockerd back", 120, lambda: docker("version"))
 
 
 def break_service(service, *changes):

@@ -27,19 +27,19 @@ end() {
     say "logs of all containers are in target/lab/logs"
   fi
   # The end of its input ends the engine and all its containers.
-  # shellcheck disable=SC1083,SC2093 # closes the descriptor of that number, and goes on
-  [ -z "${engine-}" ] || { exec {ENGINE[1]}>&-; wait "$engine" || true; }
+  [ -z "${engine-}" ] || { exec 9>&-; wait "$engine" || true; }
   rm -rf "$dir"
   exit "$status"
 }
 trap end EXIT
 
 say 'starting an engine'
-coproc ENGINE { "$root/tests/harness/engine.sh" "$dir/engine"; }
-engine=$ENGINE_PID # unset by bash when it ends
+mkfifo "$dir/commands"
+"$root/tests/harness/engine.sh" "$dir/engine" <"$dir/commands" >"$dir/replies" 9>&- &
+engine=$!
+exec 9>"$dir/commands"
 # Networks that are internal need iptables; they are this namespace's own.
-echo 'start --iptables=true' >&"${ENGINE[1]}"
-read -r _ <&"${ENGINE[0]}"
+echo 'start --iptables=true' >&9
 export DOCKER_HOST=unix://$dir/engine/sock
 for _ in $(seq 600); do
   docker version >/dev/null 2>&1 && break
@@ -66,5 +66,7 @@ export COMPOSE="docker-compose -f $root/compose/compose.yaml -f $root/compose/co
 $COMPOSE up --detach $($COMPOSE config --services | grep -vxE 'grafana|jaeger') >"$dir/up.log" 2>&1 || { cat "$dir/up.log" >&2; exit 1; }
 
 say "running $*"
-nsenter --net="/proc/$(cat "$dir/engine/pid")/ns/net" -- "$@"
+export LAB_RESTART_DOCKER="printf 'signal TERM\\nwait\\nstart --iptables=true\\n' >$dir/commands"
+# The namespace outlives dockerd: this command, and the engine's supervisor, are in it.
+nsenter --net="/proc/$(cat "$dir/engine/pid")/ns/net" -- "$@" 9>&-
 say 'ending the lab'

@@ -32,7 +32,7 @@ pub(crate) struct Metrics {
     pub(crate) orders: IntCounter,
     /// What customers wanted to do and did, by `step` and `outcome`.
     pub(crate) customer_steps: IntCounterVec,
-    /// Alerts that the pager was told of, by `status`.
+    /// Alerts that the pager was told of, by `alert` and `status`.
     pub(crate) pages: IntCounterVec,
     /// Size of each order, in cents.
     pub(crate) order_cents: Histogram,
@@ -80,7 +80,7 @@ impl Metrics {
                 "What customers tried.",
                 &["step", "outcome"],
             )?,
-            pages: counters("shop_pages_total", "Alerts told to the pager.", &["status"])?,
+            pages: counters("shop_pages_total", "Alerts told to the pager.", &["alert", "status"])?,
             order_cents,
             faults,
             registry,

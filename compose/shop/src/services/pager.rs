@@ -52,7 +52,7 @@ async fn page(
             (_, Some("critical")) => Level::Error,
             _ => Level::Warn,
         };
-        frame.metrics.pages.with_label_values(&[&status]).inc();
+        frame.metrics.pages.with_label_values(&[&name, &status]).inc();
         let told = [
             ("alert", name.into()),
             ("status", status.into()),

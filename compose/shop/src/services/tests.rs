@@ -224,7 +224,8 @@ async fn the_pager_takes_what_alertmanager_posts() {
     assert_eq!(status, StatusCode::OK);
     let page = String::from_utf8(frame.metrics.exposition().unwrap()).unwrap();
     for status in ["firing", "resolved"] {
-        let series = format!("shop_pages_total{{status=\"{status}\",service=\"pager\"}} 1");
+        let series =
+            format!("shop_pages_total{{alert=\"CircuitOpen\",status=\"{status}\",service=\"pager\"}} 1");
         assert!(page.contains(&series), "{page}");
     }
     let (status, _, _) = ask(&app, "POST", "/alerts", json!({"alerts": "none"})).await;
