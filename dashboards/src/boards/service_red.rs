@@ -90,9 +90,9 @@ fn places() -> [Panel; 2] {
             .sized(14, 10)
             .ask(metric_rows(rate("binnacle_http_requests_total")))
             .ask(metric_rows(format!(
-                "{} / {}",
+                "({} or 0 * {requests}) / {requests}",
                 rate("binnacle_http_request_errors_total"),
-                rate("binnacle_http_requests_total")
+                requests = rate("binnacle_http_requests_total")
             )))
             .ask(metric_rows(format!(
                 "histogram_quantile(0.95, sum by (le, method, route) (rate(binnacle_http_request_duration_seconds_bucket{{{IT}}}[5m])))"

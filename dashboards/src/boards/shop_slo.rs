@@ -153,7 +153,7 @@ fn dependencies() -> [Panel; 4] {
         Column::only_value("Setting", Unit::Count).thresholds(GOOD, &[(0.001, BAD)]),
     ];
     [
-        Panel::states("Databases", "Whether the databases answer.", &UP).sized(8, 6).ask(
+        Panel::states("Databases", "Whether the databases answer.", &UP).sized(6, 6).ask(
             metric("max by (service, dependency) (shop_dependency_up)").named("{{service}} > {{dependency}}"),
         ),
         Panel::states(
@@ -170,7 +170,8 @@ fn dependencies() -> [Panel; 4] {
                     .named("{{service}} > {{upstream}}"),
             ),
         Panel::table("Faults", "What is broken on purpose.", &columns)
-            .sized(4, 6)
+            .sized(6, 6)
+            .sorted_by("Setting")
             .ask(metric_rows("max by (service, fault) (shop_fault)")),
     ]
 }
