@@ -74,16 +74,19 @@ pub fn evaluate(expr: &MetricExpr, env: &Environment<'_>) -> Result<Evaluated, E
     match expr {
         MetricExpr::Literal(value) => Ok(Evaluated::Scalar(*value)),
         MetricExpr::Scalar(value) => Ok(Evaluated::Matrix(vec![constant(*value, LabelSet::default(), env)])),
-        MetricExpr::Range(range) => samples::aggregate(range, None, env).map(Evaluated::Matrix),
+        MetricExpr::Range(range) => samples::aggregate(range, None, env).map(ordered),
         MetricExpr::Vector(vector) => {
             if vector.op == VectorOp::ApproxTopk && env.steps.count() > 1 {
                 return Err(EvalError::Query("approx_topk is only supported on instant queries".to_owned()));
             }
             if let Some(range) = vector::fusible(vector) {
                 let grouping = vector.grouping.as_ref();
-                return samples::aggregate(range, Some(grouping), env).map(Evaluated::Matrix);
+                return samples::aggregate(range, Some(grouping), env).map(ordered);
             }
-            let inner = matrix(evaluate(&vector.inner, env)?, env);
+            let inner = match vector::is_selective(vector.op) {
+                true => in_any_order(&vector.inner, env)?,
+                false => matrix(evaluate(&vector.inner, env)?, env),
+            };
             Ok(Evaluated::Matrix(vector::aggregate(vector, inner, env)))
         }
         MetricExpr::Binary(binary) => {
@@ -95,6 +98,24 @@ pub fn evaluate(expr: &MetricExpr, env: &Environment<'_>) -> Result<Evaluated, E
             let inner = matrix(evaluate(&replace.inner, env)?, env);
             replace_labels(replace, inner).map(Evaluated::Matrix)
         }
+    }
+}
+
+/// Series by their labels.
+fn ordered(mut matrix: Matrix) -> Evaluated {
+    matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
+    Evaluated::Matrix(matrix)
+}
+
+/// The series of `expr` for someone who keeps few of them, whatever their order: sorting many takes long.
+fn in_any_order(expr: &MetricExpr, env: &Environment<'_>) -> Result<Matrix, EvalError> {
+    match expr {
+        MetricExpr::Range(range) => samples::aggregate(range, None, env),
+        MetricExpr::Vector(inner) => match vector::fusible(inner) {
+            Some(range) => samples::aggregate(range, Some(inner.grouping.as_ref()), env),
+            None => Ok(matrix(evaluate(expr, env)?, env)),
+        },
+        _ => Ok(matrix(evaluate(expr, env)?, env)),
     }
 }
 

@@ -169,7 +169,7 @@ struct Sums {
     failed: Option<String>,
 }
 
-/// Evaluates a range aggregation at every step.
+/// Evaluates a range aggregation at every step; the series are in no order.
 #[expect(clippy::option_option, reason = "an aggregation without grouping is one group")]
 pub(super) fn aggregate(
     range: &RangeAggregation,
@@ -447,7 +447,6 @@ impl Sampler<'_> {
                 matrix.push(Series { labels: Arc::new(labels), points });
             }
         }
-        matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
         if range.op == RangeOp::AbsentOverTime {
             return Ok(absent(range, steps, &matrix));
         }

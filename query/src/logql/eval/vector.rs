@@ -41,9 +41,14 @@ pub(super) fn group(labels: &LabelSet, grouping: Option<&Grouping>) -> LabelSet 
 pub(super) fn aggregate(vector: &VectorAggregation, matrix: Matrix, env: &Environment<'_>) -> Matrix {
     match vector.op {
         VectorOp::Sort | VectorOp::SortDesc => sort(vector.op, matrix),
-        VectorOp::Topk | VectorOp::Bottomk | VectorOp::ApproxTopk => top(vector, &matrix),
+        op if is_selective(op) => top(vector, &matrix),
         _ => reduce(vector, &matrix, env),
     }
+}
+
+/// Whether the function keeps some of the series as they are.
+pub(super) const fn is_selective(op: VectorOp) -> bool {
+    matches!(op, VectorOp::Topk | VectorOp::Bottomk | VectorOp::ApproxTopk)
 }
 
 /// Order of values with not-a-number first.
@@ -154,8 +159,9 @@ fn top(vector: &VectorAggregation, matrix: &Matrix) -> Matrix {
         for i in members {
             by_step.extend(matrix[i].points.iter().map(|(step, value)| (*step, i, *value)));
         }
-        // Best first within a step; not-a-number is worst either way.
-        by_step.sort_by(|a, b| {
+        by_step.sort_by_key(|(step, ..)| *step);
+        // Best first; not-a-number is worst either way.
+        let better = |a: &(u32, usize, f64), b: &(u32, usize, f64)| {
             let by_value = match (a.2.is_nan(), b.2.is_nan()) {
                 (true, true) => Ordering::Equal,
                 (true, false) => Ordering::Greater,
@@ -163,17 +169,17 @@ fn top(vector: &VectorAggregation, matrix: &Matrix) -> Matrix {
                 _ if largest => order(b.2, a.2),
                 _ => order(a.2, b.2),
             };
-            a.0.cmp(&b.0).then(by_value).then_with(|| matrix[a.1].labels.cmp(&matrix[b.1].labels))
-        });
-        let (mut step, mut taken) = (u32::MAX, 0);
-        for (at, i, value) in by_step {
-            taken = if at == step { taken + 1 } else { 1 };
-            step = at;
-            if taken <= count {
-                out[i].points.push((at, value));
+            by_value.then_with(|| matrix[a.1].labels.cmp(&matrix[b.1].labels))
+        };
+        for of_step in by_step.chunk_by_mut(|a, b| a.0 == b.0) {
+            let best =
+                if count < of_step.len() { of_step.select_nth_unstable_by(count, better).0 } else { of_step };
+            for (step, i, value) in best {
+                out[*i].points.push((*step, *value));
             }
         }
     }
     out.retain(|series| !series.points.is_empty());
+    out.sort_by(|a, b| a.labels.cmp(&b.labels));
     out
 }
