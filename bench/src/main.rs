@@ -44,6 +44,7 @@ fn main() -> Result<()> {
     match args.as_slice() {
         ["ingest", file, dir] => ingest_child(Path::new(file), Path::new(dir), Way::Load),
         ["append", file, dir] => ingest_child(Path::new(file), Path::new(dir), Way::Append),
+        ["scan", dir, texts @ ..] => scan_child(Path::new(dir), texts),
         ["query", file, dir] => query_child(Path::new(file), Path::new(dir)),
         ["generate", file, lines] => generate(Path::new(file), lines.parse()?).map(drop),
         ["traces"] => run_traces(60),
@@ -216,6 +217,20 @@ fn query_child(file: &Path, dir: &Path) -> Result<()> {
         }
     }
     println!("  verified   {} lines are byte for byte what went in", query::verify(&reader, file)?);
+    Ok(())
+}
+
+/// Wall and CPU time of some scans, as queries do them: for profiles.
+fn scan_child(dir: &Path, texts: &[&str]) -> Result<()> {
+    let reader = store::Reader::open(dir)?;
+    for text in texts {
+        for _ in 0..5 {
+            let (before, _) = process::cpu_seconds()?;
+            let scanned = query::scan(&reader, text, &Prune::Text(Text::substring(*text)))?;
+            let cpu = (process::cpu_seconds()?.0 - before) * 1e3;
+            println!("{text:?}: {:.0} ms, cpu {cpu:.0} ms, {} lines", scanned.milliseconds, scanned.lines);
+        }
+    }
     Ok(())
 }
 

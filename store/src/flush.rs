@@ -321,7 +321,7 @@ pub(crate) fn row_of(id: u64, window: i64, written: &WrittenPart, seqs: std::ops
 
 /// Whether a merge should pack the block together with its neighbours.
 pub(crate) fn is_small(block: &BlockMeta) -> bool {
-    (block.records as usize) < block::BLOCK_RECORDS / 2 && block.line_bytes < block::BLOCK_BYTES as u64 / 2
+    (block.records as usize) < block::BLOCK_RECORDS / 2 && block.line_bytes < block::BLOCK_BYTES as u64 / 4
 }
 
 /// Adds a part to the state.

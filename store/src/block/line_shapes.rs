@@ -77,7 +77,7 @@ impl<'a> LineShapes<'a> {
     }
 
     fn column_has_only(&self, number: usize, fits: &dyn Fn(u8) -> bool) -> Result<bool, BlockError> {
-        if let Some(known) = self.block.column_meta(number).and_then(Column::bytes_of) {
+        if let Some(known) = self.block.bytes_of(number) {
             return Ok((0..=u8::MAX).all(|byte| !known.contains(byte) || fits(byte)));
         }
         let all = |text: &[u8]| text.iter().all(|byte| fits(*byte));

@@ -41,7 +41,7 @@ use crate::{Level, Pair, Record, StreamId};
 pub(crate) const BLOCK_RECORDS: usize = 8192;
 
 /// Bytes of lines and pairs after which a block ends. A larger record makes a block of its own.
-pub(crate) const BLOCK_BYTES: usize = 1 << 20;
+pub(crate) const BLOCK_BYTES: usize = 2 << 20;
 
 /// Of so many lines, putting one together costs as much as its part in putting all together: the more for the
 /// columns being found for each.

@@ -22,7 +22,7 @@ const MIN_PAIR_VALUE: usize = 8;
 /// Shapes that a line is held against before its fields are read: those of the last lines.
 const RECENT: usize = 8;
 
-/// Texts after which cutting is given up when it does not pay.
+/// Texts after which cutting is given up when nearly each has a shape of its own, and that does not pay.
 const TRIED: usize = 256;
 
 /// Cuts texts into shapes and columns. Keeps its memory from one block to the next.
@@ -47,9 +47,11 @@ pub(crate) struct Builder {
 enum Name {
     Field(Box<str>),
     Number,
+    LongNumber,
     Hex(usize),
     Stamp,
     Mixed,
+    Segment(usize),
     Whole,
 }
 
@@ -95,7 +97,7 @@ impl Builder {
         for (i, text) in texts.iter().enumerate() {
             self.add(i, text, &cut, pairs);
             bytes += text.len();
-            if i == TRIED && !self.pays(bytes * 3 / 2) {
+            if i == TRIED && self.shapes.len() * 8 > TRIED * 7 && !self.pays(bytes) {
                 return false;
             }
         }
@@ -104,7 +106,7 @@ impl Builder {
 
     /// Whether the shapes are worth having for so many bytes of text.
     fn pays(&self, bytes: usize) -> bool {
-        self.shapes.texts().line_bytes() * 2 <= bytes
+        self.shapes.texts().line_bytes() * 3 <= bytes * 2
     }
 
     fn clear(&mut self) {
@@ -277,9 +279,11 @@ impl Name {
         match kind {
             Kind::Field(path) => Self::Field(path.into()),
             Kind::Number => Self::Number,
+            Kind::LongNumber => Self::LongNumber,
             Kind::Hex(digits) => Self::Hex(digits),
             Kind::Stamp => Self::Stamp,
             Kind::Mixed => Self::Mixed,
+            Kind::Segment(number) => Self::Segment(number),
         }
     }
 
@@ -287,7 +291,11 @@ impl Name {
         match (self, kind) {
             (Self::Field(path), Kind::Field(other)) => path.as_ref() == other,
             (Self::Hex(digits), Kind::Hex(other)) => *digits == other,
-            (Self::Number, Kind::Number) | (Self::Stamp, Kind::Stamp) | (Self::Mixed, Kind::Mixed) => true,
+            (Self::Segment(number), Kind::Segment(other)) => *number == other,
+            (Self::Number, Kind::Number)
+            | (Self::LongNumber, Kind::LongNumber)
+            | (Self::Stamp, Kind::Stamp)
+            | (Self::Mixed, Kind::Mixed) => true,
             _ => false,
         }
     }

@@ -10,6 +10,9 @@ pub(crate) struct ByteSet {
 }
 
 impl ByteSet {
+    /// Bytes of the encoded form.
+    pub(crate) const LEN: usize = 17;
+
     pub(crate) fn of(bytes: &[u8]) -> Self {
         let mut seen = [false; 256];
         bytes.iter().for_each(|byte| seen[usize::from(*byte)] = true);
@@ -34,6 +37,12 @@ impl ByteSet {
         } else {
             self.others = true;
         }
+    }
+
+    /// Adds all of `other`.
+    pub(crate) const fn add(&mut self, other: Self) {
+        self.ascii |= other.ascii;
+        self.others |= other.others;
     }
 
     pub(crate) const fn without(mut self, byte: u8) -> Self {

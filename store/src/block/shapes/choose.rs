@@ -4,7 +4,7 @@ use super::bytes::ByteSet;
 use super::column::code;
 use super::number::Numbers;
 use super::stamp::Stamps;
-use super::{Builder, Codes, Interner, hex, shape};
+use super::{Builder, Codes, Interner, Outline, hex, shape};
 use crate::block::Lines;
 use crate::block::wire::put_varint;
 
@@ -102,7 +102,8 @@ fn dictionary(texts: &Lines, scratch: &mut Scratch, told: &mut impl FnMut(&[u8])
     put_varint(&mut raw, distinct.len() as u64);
     put_with_lengths(distinct.texts(), &mut raw);
     Codes::encode(codes, distinct.len(), &mut raw);
-    Some(Encoded { entries: texts.len(), encoding: code::DICTIONARY, params: Vec::new(), raw })
+    let params = bytes_of(distinct.texts()).encode();
+    Some(Encoded { entries: texts.len(), encoding: code::DICTIONARY, params, raw })
 }
 
 fn numbers(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
@@ -176,13 +177,15 @@ fn shapes_of(
     let mut builder = std::mem::take(&mut scratch.nested);
     let encoded = builder.cut_text(texts).then(|| {
         let mut raw = Vec::new();
-        shape::encode(&builder, own + nested.len(), &mut raw);
+        let base = own + nested.len();
+        shape::encode(&builder, base, &mut raw);
         tell_literals(&builder, &mut scratch.literals, told);
+        let params = Outline::of(&builder, base).encode();
         for texts in builder.columns() {
             let encoded = chosen(texts, scratch, told);
             nested.push(encoded.unwrap_or_else(|| text(texts, told)));
         }
-        Encoded { entries: texts.len(), encoding: code::SHAPES, params: Vec::new(), raw }
+        Encoded { entries: texts.len(), encoding: code::SHAPES, params, raw }
     });
     scratch.nested = builder;
     encoded
@@ -190,16 +193,25 @@ fn shapes_of(
 
 fn text(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Encoded {
     told(texts.bytes());
-    let set = ByteSet::of(texts.bytes());
-    let has_ends = memchr::memchr_iter(b'\n', texts.bytes()).count() != texts.len();
-    let (encoding, set, raw) = if has_ends {
+    let (encoding, raw) = if has_ends(texts) {
         let mut raw = Vec::new();
         put_with_lengths(texts, &mut raw);
-        (code::TEXT_LENGTHS, set, raw)
+        (code::TEXT_LENGTHS, raw)
     } else {
-        (code::TEXT, set.without(b'\n'), texts.bytes().to_vec())
+        (code::TEXT, texts.bytes().to_vec())
     };
-    Encoded { entries: texts.len(), encoding, params: set.encode(), raw }
+    Encoded { entries: texts.len(), encoding, params: bytes_of(texts).encode(), raw }
+}
+
+/// Whether a text holds a line end.
+fn has_ends(texts: &Lines) -> bool {
+    memchr::memchr_iter(b'\n', texts.bytes()).count() != texts.len()
+}
+
+/// The bytes of which the texts are made.
+fn bytes_of(texts: &Lines) -> ByteSet {
+    let set = ByteSet::of(texts.bytes());
+    if has_ends(texts) { set } else { set.without(b'\n') }
 }
 
 fn put_with_lengths(texts: &Lines, out: &mut Vec<u8>) {

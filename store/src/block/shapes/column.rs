@@ -157,13 +157,15 @@ impl Column {
     /// The bytes that may occur in values of this column, as far as is known without reading it.
     pub(crate) fn bytes_of(meta: &ColumnMeta) -> Option<ByteSet> {
         match meta.encoding {
-            code::TEXT | code::TEXT_LENGTHS => ByteSet::decode(&meta.params).ok(),
+            code::CONSTANT => Some(ByteSet::of(&meta.params)),
+            code::TEXT | code::TEXT_LENGTHS | code::DICTIONARY => ByteSet::decode(&meta.params).ok(),
             code::HEX => Some(ByteSet::hex()),
             code::UUID => Some(ByteSet::uuid()),
             code::STAMPS => Some(ByteSet::of(b"0123456789-:.,+TZ ")),
             code::NUMBERS => {
                 let (format, ..) = Format::decode(&meta.params).ok()?;
-                Some(ByteSet::of(&[b"0123456789.", format.prefix.as_slice()].concat()))
+                let digits: &[u8] = if format.decimals > 0 { b"0123456789." } else { b"0123456789" };
+                Some(ByteSet::of(&[digits, &format.prefix].concat()))
             }
             _ => None,
         }

@@ -9,6 +9,9 @@ use std::ops::{ControlFlow, Range};
 use crate::fields::{self, Shape, Value};
 use crate::token;
 
+/// Most digits of a number that is not long: those of three bytes, about.
+const NUMBER_DIGITS: usize = 7;
+
 /// A value of a line, and the kind of column it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind<'a> {
@@ -16,12 +19,16 @@ pub(super) enum Kind<'a> {
     Field(&'a str),
     /// A whole number in running text.
     Number,
+    /// One of many digits: not to widen the others' column.
+    LongNumber,
     /// That many lower-case hex digits.
     Hex(usize),
     /// A date and time.
     Stamp,
     /// Any other run of letters and digits, and UUIDs.
     Mixed,
+    /// A segment of a path, by its number.
+    Segment(usize),
 }
 
 /// Calls `value` with each value of `line`, from left to right.
@@ -46,8 +53,11 @@ pub(super) fn line(line: &[u8], mut value: impl FnMut(Range<usize>, Kind<'_>)) {
     });
 }
 
-/// The same for running text: what holds a digit is a value.
+/// The same for running text: what holds a digit is a value, and so is each segment of a path.
 pub(super) fn text(text: &[u8], mut value: impl FnMut(Range<usize>, Kind<'_>)) {
+    if is_path(text) {
+        return segments(text, value);
+    }
     let mut from = 0;
     while let Some(digit) = text.get(from..).and_then(|rest| rest.iter().position(u8::is_ascii_digit)) {
         let digit = from + digit;
@@ -76,6 +86,30 @@ pub(super) fn text(text: &[u8], mut value: impl FnMut(Range<usize>, Kind<'_>)) {
     }
 }
 
+/// Whether a text is a path, or an address with a path, and nothing else.
+fn is_path(text: &[u8]) -> bool {
+    if text.iter().any(u8::is_ascii_whitespace) {
+        return false;
+    }
+    text.first() == Some(&b'/') || text.windows(3).any(|bytes| bytes == b"://")
+}
+
+/// The segments of a path, and what its query has: a path is seldom met again, its segments are.
+fn segments(path: &[u8], mut value: impl FnMut(Range<usize>, Kind<'_>)) {
+    let (mut start, mut number) = (0, 0);
+    for segment in path.split(|byte| matches!(byte, b'/' | b'?' | b'&' | b'=')) {
+        let span = start..start + segment.len();
+        start = span.end + 1;
+        if segment.is_empty() {
+            continue;
+        }
+        let kind = kind_of(segment);
+        let is_telling = matches!(kind, Kind::Number | Kind::LongNumber | Kind::Hex(_));
+        value(span, if is_telling { kind } else { Kind::Segment(number) });
+        number += 1;
+    }
+}
+
 fn run_len(text: &[u8], belongs: impl Fn(&u8) -> bool) -> usize {
     text.iter().position(|byte| !belongs(byte)).unwrap_or(text.len())
 }
@@ -87,7 +121,11 @@ const fn is_grouped(byte: &u8) -> bool {
 fn kind_of(run: &[u8]) -> Kind<'static> {
     if run.iter().all(u8::is_ascii_digit) {
         let canonical = run.len() == 1 || (run[0] != b'0' && run.len() <= super::number::MAX_DIGITS);
-        return if canonical { Kind::Number } else { Kind::Mixed };
+        return match run.len() {
+            _ if !canonical => Kind::Mixed,
+            ..=NUMBER_DIGITS => Kind::Number,
+            _ => Kind::LongNumber,
+        };
     }
     let is_hex = run.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     if is_hex && run.len() >= 8 && run.len() <= 64 && run.len().is_multiple_of(2) {
@@ -144,7 +182,7 @@ mod tests {
 
     #[test]
     fn fields_are_values_of_structured_lines_and_tokens_with_digits_of_others() {
-        let cases: [(&str, &[&str]); 8] = [
+        let cases: [(&str, &[&str]); 10] = [
             (
                 r#"{"a":"x \"y\"","b":{"c":-1.5},"d":true,"e":[7,""]}"#,
                 &[r#"Field("a")=x \"y\""#, r#"Field("b.c")=-1.5"#, r#"Field("e[0]")=7"#, r#"Field("e[1]")="#],
@@ -153,6 +191,19 @@ mod tests {
             (r#"{"a":12abc"#, &[]),
             ("took 12 ms of x7, 007 é9", &["Number=12", "Mixed=x7", "Mixed=007"]),
             ("10.0.7.1:80", &["Number=10", "Number=0", "Number=7", "Number=1", "Number=80"]),
+            (
+                "/api/v2/users/4711//x-7?q=007",
+                &[
+                    "Segment(0)=api",
+                    "Segment(1)=v2",
+                    "Segment(2)=users",
+                    "Number=4711",
+                    "Segment(4)=x-7",
+                    "Segment(5)=q",
+                    "Segment(6)=007",
+                ],
+            ),
+            ("/etc/passwd has 3 lines", &["Number=3"]),
             ("id deadbeef01 DEADBEEF01", &["Hex(10)=deadbeef01", "Mixed=DEADBEEF01"]),
             (
                 "x 550e8400-e29b-41d4-a716-446655440000 y-1",

@@ -5,24 +5,21 @@
 //! wherever its literals fit, what is left over are conditions on values (ends with, is, begins with), so
 //! that the answer is exact. Each distinct value is looked at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use super::bytes::ByteSet;
-use super::column::code;
 use super::fit::{Condition, Fit};
 use super::needle::{Needle, Part};
-use super::number::Format;
 use super::rows::Hits;
-use super::{Column, PackedHex, Resolved, Rows, Shapes, Slot, hex};
+use super::{Column, PackedHex, Resolved, Rows, Shapes, Slot};
 use crate::block::header::ColumnMeta;
 use crate::block::pairs::Values;
 use crate::block::wire::Malformed;
-use crate::block::{Block, BlockError, Lines, encode};
+use crate::block::{Block, BlockError, Lines};
 
 /// Finds one needle in one block.
 pub(crate) struct Finder<'a> {
-    block: &'a Block,
-    needle: &'a Needle,
+    pub(super) block: &'a Block,
+    pub(super) needle: &'a Needle,
     /// What columns and, beyond them, pairs have been asked.
     known: HashMap<(usize, Part), Hits>,
 }
@@ -72,18 +69,26 @@ impl<'a> Finder<'a> {
         };
         let mut ways: Vec<Vec<Vec<Condition>>> = vec![Vec::new(); shapes.len()];
         if anchored || self.needle.bytes.iter().any(is_boundary) {
+            let may_hold = self.places_by_column(shapes);
             for (shape, ways) in ways.iter_mut().enumerate() {
                 let pieces = shapes.pieces(shape);
-                let mut fit = Fit { needle: self.needle, part, shapes, pieces, ways, tried: 0 };
+                let mut fit =
+                    Fit { needle: self.needle, part, shapes, pieces, may_hold: &may_hold, ways, tried: 0 };
                 if fit.all().is_none() {
                     return self.put_together(shapes, part);
                 }
             }
         }
-        if !anchored {
-            self.add_whole(shapes, part, &mut ways)?;
+        let spanning = self.matching(shapes, &literal, &ways)?;
+        if anchored || matches!(spanning, Hits::All) {
+            return Ok(spanning);
         }
-        self.matching(shapes, &literal, &ways)
+        let mut rows = match spanning {
+            Hits::Some(rows) => rows,
+            _ => Rows::none(shapes.codes.len()),
+        };
+        self.add_whole(shapes, part, &mut rows)?;
+        Ok(Hits::of(rows))
     }
 
     /// Whether each shape has the needle in one of its literals.
@@ -100,31 +105,32 @@ impl<'a> Finder<'a> {
         found
     }
 
-    /// Adds that a value holds the needle wholly.
-    fn add_whole(
-        &mut self,
-        shapes: &Shapes,
-        part: &Part,
-        ways: &mut [Vec<Vec<Condition>>],
-    ) -> Result<(), BlockError> {
-        let mut holds = Vec::with_capacity(shapes.entries.len());
+    /// Adds the texts of which a value holds the part.
+    fn add_whole(&mut self, shapes: &Shapes, part: &Part, rows: &mut Rows) -> Result<(), BlockError> {
         for column in 0..shapes.entries.len() as u32 {
-            holds.push(!matches!(self.values(shapes, Slot::Column(column), part)?, Hits::None));
-        }
-        if !holds.contains(&true) && shapes.pairs().next().is_none() {
-            return Ok(());
-        }
-        for (shape, ways) in ways.iter_mut().enumerate() {
-            for (at, piece) in shapes.pieces(shape).iter().enumerate() {
-                let may_hold = match piece.slot {
-                    None => false,
-                    Some(Slot::Column(column)) => holds[column as usize],
-                    Some(slot @ Slot::Pair(_)) => !matches!(self.values(shapes, slot, part)?, Hits::None),
-                };
-                if may_hold {
-                    ways.push(vec![(at, part.clone())]);
-                }
+            let hits = self.values(shapes, Slot::Column(column), part)?;
+            if matches!(hits, Hits::None) {
+                continue;
             }
+            let mut entry = 0;
+            shapes.for_each_entry(column, |row| {
+                if hits.contains(entry) {
+                    rows.insert(row);
+                }
+                entry += 1;
+            });
+        }
+        for pair in shapes.pairs().collect::<BTreeSet<_>>() {
+            let slot = Slot::Pair(pair as u32);
+            let hits = self.values(shapes, slot, part)?;
+            if matches!(hits, Hits::None) {
+                continue;
+            }
+            let has = |shape| shapes.pieces(shape).iter().any(|piece| piece.slot == Some(slot));
+            let has: Vec<bool> = (0..shapes.len()).map(has).collect();
+            let found =
+                (0..shapes.codes.len()).filter(|row| has[shapes.codes.get(*row)] && hits.contains(*row));
+            found.for_each(|row| rows.insert(row));
         }
         Ok(())
     }
@@ -191,18 +197,28 @@ impl<'a> Finder<'a> {
             Slot::Column(column) => shapes.base + column as usize,
             Slot::Pair(pair) => super::MAX_COLUMNS * (super::MAX_COLUMNS + 1) + pair as usize,
         };
-        let key = (number, part.clone());
         if let Slot::Column(column) = slot
             && self.block.column_meta(number).map(ColumnMeta::entries)
                 != Some(shapes.entries[column as usize])
         {
             return Err(self.block.malformed(Malformed("number of values")));
         }
+        self.remembered(number, part, |finder| match slot {
+            Slot::Column(_) => finder.column(number, part),
+            Slot::Pair(pair) => finder.pair(pair as usize, part),
+        })
+    }
+
+    /// What is known of a column and a part, found by `find` the first time.
+    pub(super) fn remembered(
+        &mut self,
+        number: usize,
+        part: &Part,
+        find: impl FnOnce(&mut Self) -> Result<Hits, BlockError>,
+    ) -> Result<&Hits, BlockError> {
+        let key = (number, part.clone());
         if !self.known.contains_key(&key) {
-            let hits = match slot {
-                Slot::Column(_) => self.column(number, part)?,
-                Slot::Pair(pair) => self.pair(pair as usize, part)?,
-            };
+            let hits = find(self)?;
             self.known.insert(key.clone(), hits);
         }
         Ok(&self.known[&key])
@@ -210,9 +226,7 @@ impl<'a> Finder<'a> {
 
     fn pair(&self, pair: usize, part: &Part) -> Result<Hits, BlockError> {
         let is_bytewise = self.needle.is_bytewise(true);
-        if is_bytewise
-            && !self.block.pair_meta(pair).is_none_or(|meta| pair_may_hold(meta, self.needle, part))
-        {
+        if is_bytewise && !self.block.pair_meta(pair).is_none_or(|meta| self.pair_may_hold(meta, part)) {
             return Ok(Hits::None);
         }
         if part.is_anywhere()
@@ -239,8 +253,11 @@ impl<'a> Finder<'a> {
         Ok(Hits::of(Rows::with(self.block.len(), has)))
     }
 
-    fn column(&mut self, number: usize, part: &Part) -> Result<Hits, BlockError> {
-        if !self.block.column_meta(number).is_none_or(|meta| may_hold(meta, self.needle, part)) {
+    /// Which values of column `number` have `part`.
+    pub(super) fn column(&mut self, number: usize, part: &Part) -> Result<Hits, BlockError> {
+        if let Some(meta) = self.block.column_meta(number)
+            && (!self.may_hold(meta, number, part) || self.is_in_no_value(meta, number, part)?)
+        {
             return Ok(Hits::None);
         }
         let column = self.block.column(number)?;
@@ -265,12 +282,11 @@ impl<'a> Finder<'a> {
                 PackedHex { digits: *digits, bytes }.rows_with(&self.needle.bytes)
             }
             Column::Numbers(numbers) if anywhere => numbers.rows_with(&self.needle.bytes),
+            Column::Numbers(numbers) => {
+                numbers.rows_at(&self.needle.bytes[part.range.clone()], part.from_start, part.to_end)
+            }
             Column::Stamps(stamps) if anywhere => stamps.rows_with(&self.needle.bytes),
-            Column::Text(_)
-            | Column::Hex { .. }
-            | Column::Numbers(_)
-            | Column::Stamps(_)
-            | Column::Uuid(_) => None,
+            Column::Text(_) | Column::Hex { .. } | Column::Stamps(_) | Column::Uuid(_) => None,
         };
         match rows {
             Some(rows) => Ok(Hits::of(rows)),
@@ -315,49 +331,4 @@ impl<'a> Finder<'a> {
         }
         Ok(Hits::of(rows))
     }
-}
-
-/// Whether a value of this column may have `part`, as far as its parameters tell.
-fn may_hold(meta: &ColumnMeta, needle: &Needle, part: &Part) -> bool {
-    let piece = &needle.bytes[part.range.clone()];
-    let all = |fits: &dyn Fn(u8) -> bool| all_bytes(needle, piece, fits);
-    match meta.encoding {
-        code::TEXT | code::TEXT_LENGTHS => match ByteSet::decode(&meta.params) {
-            Ok(set) => all(&|byte| set.contains(byte)),
-            Err(_) => true,
-        },
-        code::HEX => all(&hex::is_digit),
-        code::UUID => piece.len() <= 36 && all(&is_uuid_byte),
-        code::STAMPS => {
-            let other = |byte| matches!(byte, b'-' | b':' | b'.' | b',' | b'+' | b'T' | b'Z' | b' ');
-            piece.len() <= 35 && all(&|byte: u8| byte.is_ascii_digit() || other(byte))
-        }
-        code::NUMBERS => match Format::decode(&meta.params) {
-            Ok((format, _, max)) => {
-                let fits = |byte: u8| byte.is_ascii_digit() || byte == b'.' || format.prefix.contains(&byte);
-                piece.len() <= format.longest(max) && all(&fits)
-            }
-            Err(_) => true,
-        },
-        _ => true,
-    }
-}
-
-/// The same of a pair column.
-fn pair_may_hold(meta: &ColumnMeta, needle: &Needle, part: &Part) -> bool {
-    let piece = &needle.bytes[part.range.clone()];
-    match meta.encoding {
-        encode::code::PAIR_HEX => all_bytes(needle, piece, &hex::is_digit),
-        encode::code::PAIR_UUID => piece.len() <= 36 && all_bytes(needle, piece, &is_uuid_byte),
-        _ => true,
-    }
-}
-
-/// Whether `fits` holds for each byte of a piece of the needle, in one of its cases.
-fn all_bytes(needle: &Needle, piece: &[u8], fits: &dyn Fn(u8) -> bool) -> bool {
-    piece.iter().all(|byte| fits(*byte) || (needle.ignores_case() && fits(byte.to_ascii_uppercase())))
-}
-
-const fn is_uuid_byte(byte: u8) -> bool {
-    hex::is_digit(byte) || byte == b'-'
 }

@@ -18,12 +18,14 @@ mod hex;
 mod intern;
 mod needle;
 mod number;
+mod outline;
 mod restore;
 mod rows;
 mod shape;
 mod stamp;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 pub(crate) use build::Builder;
 pub(crate) use bytes::ByteSet;
@@ -35,6 +37,7 @@ pub(crate) use hex::PackedHex;
 pub(crate) use intern::Interner;
 pub use needle::Needle;
 pub(crate) use number::is_number;
+use outline::Outline;
 pub(crate) use restore::Resolved;
 pub use rows::Rows;
 pub(crate) use shape::{Piece, Shapes, Slot};

@@ -6,6 +6,7 @@ use memchr::memmem;
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::Rows;
+use super::bytes::ByteSet;
 use crate::block::Separated;
 
 /// A text that is looked for.
@@ -13,6 +14,8 @@ use crate::block::Separated;
 pub struct Needle {
     pub(super) bytes: Vec<u8>,
     search: Search,
+    /// For each byte, where in the needle it stands, as bits; none for a needle of more bytes than bits.
+    places: Box<[u64; 256]>,
 }
 
 #[derive(Clone, Debug)]
@@ -26,7 +29,7 @@ impl Needle {
     #[must_use]
     pub fn exact(bytes: &[u8]) -> Self {
         let finder = memmem::Finder::new(bytes).into_owned();
-        Self { bytes: bytes.to_vec(), search: Search::Exact(Box::new(finder)) }
+        Self::new(bytes.to_vec(), Search::Exact(Box::new(finder)))
     }
 
     /// This text regardless of case, by Unicode's simple case folding, as in regular expressions.
@@ -40,7 +43,30 @@ impl Needle {
             .size_limit(usize::MAX)
             .build()
             .expect("BUG: an escaped literal is a valid pattern");
-        Self { bytes: text.as_bytes().to_ascii_lowercase(), search: Search::AnyCase(Box::new(regex)) }
+        Self::new(text.as_bytes().to_ascii_lowercase(), Search::AnyCase(Box::new(regex)))
+    }
+
+    fn new(bytes: Vec<u8>, search: Search) -> Self {
+        let mut needle = Self { bytes, search, places: Box::new([0; 256]) };
+        if needle.has_places() {
+            for byte in 0..=u8::MAX {
+                let same = |at: &usize| needle.same(needle.bytes[*at], byte);
+                needle.places[usize::from(byte)] =
+                    (0..needle.bytes.len()).filter(same).fold(0, |places, at| places | 1 << at);
+            }
+        }
+        needle
+    }
+
+    /// Whether [`Needle::places`] are known.
+    pub(super) const fn has_places(&self) -> bool {
+        self.bytes.len() <= 64
+    }
+
+    /// Where in the needle `byte` stands, as bits.
+    #[inline]
+    pub(super) fn places(&self, byte: u8) -> u64 {
+        self.places[usize::from(byte)]
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
@@ -52,6 +78,14 @@ impl Needle {
     pub(crate) fn is_bytewise(&self, lines_are_ascii: bool) -> bool {
         let has_variants = |byte: &u8| matches!(byte, b'k' | b's') && !lines_are_ascii;
         !self.ignores_case() || (self.bytes.is_ascii() && !self.bytes.iter().any(has_variants))
+    }
+
+    /// Where in the needle a byte of `set` stands, as bits.
+    pub(super) fn places_of(&self, set: ByteSet) -> u64 {
+        let may_be =
+            |byte: u8| set.contains(byte) || (self.ignores_case() && set.contains(byte.to_ascii_uppercase()));
+        let at = (0..self.bytes.len()).filter(|at| may_be(self.bytes[*at]));
+        at.fold(0, |places, at| places | 1 << at)
     }
 
     pub(super) fn ignores_case(&self) -> bool {
@@ -124,5 +158,13 @@ impl Part {
     /// Whether it may stand anywhere in a value.
     pub(super) const fn is_anywhere(&self) -> bool {
         !self.from_start && !self.to_end
+    }
+
+    /// Its places in the needle, as bits; it ends within the first 64 bytes.
+    pub(super) const fn places(&self) -> u64 {
+        match self.range.end - self.range.start {
+            0 => 0,
+            len => u64::MAX >> (64 - len) << self.range.start,
+        }
     }
 }

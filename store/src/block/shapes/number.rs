@@ -106,7 +106,16 @@ impl Numbers {
         let digits = Digits::of(needle)?;
         let mut rows = Rows::none(self.values.len());
         let fraction = 10_u64.pow(self.format.decimals as u32); // at most 19 of them
+        // Smaller ones have too few digits on either side of the point.
+        let least = if digits.len <= self.format.decimals.max(1) {
+            0
+        } else {
+            fraction.saturating_mul(digits.unit / 10)
+        };
         for (i, value) in self.values.iter().enumerate() {
+            if *value < least {
+                continue;
+            }
             let is_hit = match self.format.decimals {
                 0 => digits.are_in(*value),
                 width => digits.are_in(value / fraction) || digits.are_in_last(value % fraction, width),
@@ -116,6 +125,24 @@ impl Numbers {
             }
         }
         Some(rows)
+    }
+}
+
+impl Numbers {
+    /// The numbers that begin with these digits, end with them or both; `None` when they need to be written out.
+    pub(super) fn rows_at(&self, needle: &[u8], from_start: bool, to_end: bool) -> Option<Rows> {
+        let digits = Digits::of(needle)?;
+        if self.format.decimals > 0 || (from_start && !self.format.prefix.is_empty()) {
+            return None;
+        }
+        Some(Rows::with(self.values.len(), |i| {
+            let value = self.values[i];
+            match (from_start, to_end) {
+                (true, true) => digits.are(value),
+                (true, false) => digits.begin(value),
+                _ => digits.end(value),
+            }
+        }))
     }
 }
 
@@ -144,12 +171,40 @@ impl Digits {
         }
         let mut rest = number;
         while rest >= self.unit / 10 && rest > 0 {
-            if rest % self.unit == self.value {
+            if self.last_of(rest) == self.value {
                 return true;
             }
             rest /= 10;
         }
         false
+    }
+
+    /// As many digits at the end of `number`.
+    const fn last_of(self, number: u64) -> u64 {
+        if number < self.unit { number } else { number % self.unit } // division is slow
+    }
+
+    /// Whether `number`, which begins with no zero, has as many digits.
+    const fn fit(self, number: u64) -> bool {
+        self.len == 1 || number >= self.unit / 10
+    }
+
+    /// Whether they are all digits of `number`.
+    const fn are(self, number: u64) -> bool {
+        number == self.value && self.fit(number)
+    }
+
+    /// Whether `number` ends with them.
+    const fn end(self, number: u64) -> bool {
+        self.fit(number) && self.last_of(number) == self.value
+    }
+
+    /// Whether `number` begins with them.
+    const fn begin(self, mut number: u64) -> bool {
+        while number >= self.unit {
+            number /= 10;
+        }
+        self.are(number)
     }
 
     /// Whether they are among the last `width` digits of `number`, which may begin with zeroes.
@@ -288,6 +343,25 @@ mod tests {
             let expected: Vec<usize> = (0..numbers.values.len()).filter(holds).collect();
             let found = numbers.rows_with(needle.as_bytes()).unwrap();
             prop_assert_eq!(found.iter().collect::<Vec<_>>(), expected);
+        }
+
+        #[test]
+        fn digits_are_found_at_the_ends_of_numbers(
+            values in prop::collection::vec(prop_oneof![0..2000_u64, Just(0), Just(100), any::<u64>().prop_map(|n| n / 2)], 1..20),
+            needle in "[0-9]{1,4}",
+        ) {
+            let numbers = Numbers { format: Format::default(), values };
+            for (from_start, to_end) in [(true, true), (true, false), (false, true)] {
+                let holds = |row: &usize| {
+                    let text = numbers.values[*row].to_string();
+                    (!from_start || text.starts_with(&needle))
+                        && (!to_end || text.ends_with(&needle))
+                        && (!(from_start && to_end) || text == needle)
+                };
+                let expected: Vec<usize> = (0..numbers.values.len()).filter(holds).collect();
+                let found = numbers.rows_at(needle.as_bytes(), from_start, to_end).unwrap();
+                prop_assert_eq!(found.iter().collect::<Vec<_>>(), expected);
+            }
         }
 
         #[test]

@@ -39,12 +39,16 @@ fn arb_line() -> impl Strategy<Value = Vec<u8>> {
     });
     let logfmt = (word(), word()).prop_map(|(a, b)| format!("level=info a={a} msg=\"got {b}\""));
     let plain = (word(), word(), word()).prop_map(|(a, b, c)| format!("{a} took {b}ms: {c}.{b}"));
+    let path = (word(), word(), word()).prop_map(|(a, b, c)| {
+        format!(r#"{{"msg":"{a} said at once {b}: retry of {c}.{a}:{b}","path":"/api/{a}/{b}?q={c}"}}"#)
+    });
     let stamped = (0..86_400_u32, word()).prop_map(|(s, a)| {
         format!("2026-11-20T{:02}:{:02}:{:02}.{:03}Z {a} ok", s / 3600, s / 60 % 60, s % 60, s % 1000)
     });
     prop_oneof![
         4 => json.prop_map(String::into_bytes),
         2 => logfmt.prop_map(String::into_bytes),
+        4 => path.prop_map(String::into_bytes),
         3 => plain.prop_map(String::into_bytes),
         1 => stamped.prop_map(String::into_bytes),
         1 => prop::collection::vec(any::<u8>(), 0..12),
@@ -75,7 +79,7 @@ proptest! {
     fn what_columns_say_of_a_needle_is_what_every_line_says(
         lines in arb_lines(),
         cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 1..14_usize), 12),
-        made_up in "[a-d0-9 \":,.x=]{1,4}|[ks]",
+        made_up in "[a-d0-9 \":,.x=/?]{1,4}|[ks]|[0-9]{2,4}|[ab]{0,1}[0-9][ /.:][0-9]{0,2}",
     ) {
         let id = |line: &[u8]| format!("{:08x}", line.len());
         let records: Vec<Record> =
@@ -125,6 +129,36 @@ fn service_lines_are_stored_as_shapes_whose_ids_are_those_of_the_pairs() {
     assert_eq!(found(&block, &Needle::exact(id(5).as_bytes())), [5]);
     assert_eq!(found(&block, &Needle::exact(b"accepted\",\"took\":7.2")), [1]);
     assert_eq!(block.line(999).unwrap().as_ref(), &records[999].line[..]);
+}
+
+#[test]
+fn texts_of_many_kinds_are_read_only_by_needles_that_can_touch_their_words() {
+    let word = |n: usize| ["load", "order", "stock", "mail", "user", "cart", "pay", "ship"][n % 8];
+    let line = |i: usize| {
+        let kind = i * i % 397;
+        let (a, b, c) = (word(kind), word(kind / 8), word(kind / 64));
+        let message = format!("{a} said {b} of {c} took {} ms at 10.{}.7.1:80 {kind:b}x", i * 3, i % 256);
+        format!(r#"{{"msg":"{message}","path":"/api/v{}/{a}{i:x}y/{b}/{}"}}"#, i % 3, i * 7)
+    };
+    let lines: Vec<String> = (0..1200).map(line).collect();
+    let records: Vec<Record> = lines.iter().enumerate().map(|(i, l)| record(i, l.as_bytes(), None)).collect();
+    for (needle, message_unread, path_unread) in [
+        ("9999", true, true),
+        ("~", true, true),
+        ("1734", false, true),
+        ("took 1734 ms", false, true),
+        ("at 10.25.7", false, true),
+        ("/api/v2/", true, false),
+        ("y/ship/", true, false),
+    ] {
+        let block = stored(&records);
+        let expected: Vec<usize> = (0..lines.len()).filter(|i| lines[*i].contains(needle)).collect();
+        assert_eq!(found(&block, &Needle::exact(needle.as_bytes())), expected, "{needle}");
+        let encodings = [0, 1].map(|number| block.column_meta(number).unwrap().encoding);
+        assert_eq!(encodings, [super::value_code::SHAPES; 2]);
+        let unread = [0, 1].map(|number: usize| block.columns[number].get().is_none());
+        assert_eq!(unread, [message_unread, path_unread], "{needle}");
+    }
 }
 
 /// Lines of a kind that is not met often, and whether they are stored as shapes.
