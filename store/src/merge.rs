@@ -23,8 +23,8 @@ use crate::writer::lifecycle::Step;
 use crate::writer::threads::Common;
 
 /// Parts smaller than the bound are merged when as many of them follow each other. Small ones cost queries
-/// more than they cost to merge; large ones are merged only to keep their number down.
-const TIERS: [(u64, usize); 3] = [(1 << 20, 8), (8 << 20, 8), (128 << 20, 32)];
+/// more than they cost to merge; large ones, such as those of a full head, only to keep their number down.
+const TIERS: [(u64, usize); 3] = [(1 << 20, 8), (4 << 20, 8), (128 << 20, 32)];
 /// Small blocks in parts that follow each other at which these are merged, however large.
 const MAX_SMALL_BLOCKS: u64 = 20_000;
 /// Fewest parts merged on account of their small blocks.
