@@ -56,9 +56,10 @@ fn measure(engine: &Engine, traces: bool, name: &str) -> f64 {
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| write(containers, &stop));
         std::thread::sleep(SETTLING);
-        let of_run =
-            |service: &&str| server.metric("docker_logs_lines_total", &format!("name=\"{service}-{name}\""));
-        let lines = || SERVICES.iter().map(|service| of_run(&service)).sum::<f64>();
+        let lines = || -> f64 {
+            let name = |service: &str| format!("name=\"{service}-{name}\"");
+            SERVICES.iter().map(|service| server.metric("docker_logs_lines_total", &name(service))).sum()
+        };
         let (lines_before, cpu_before) = (lines(), cpu_seconds(&server));
         std::thread::sleep(MEASURED);
         let (lines, cpu) = (lines() - lines_before, cpu_seconds(&server) - cpu_before);
