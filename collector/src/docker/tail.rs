@@ -84,6 +84,8 @@ pub(super) struct Tail {
     /// The doorbell told of the end of the run.
     bell_ended: bool,
     problem: Option<String>,
+    /// It was gone before it could be looked at, and no event had told of a start.
+    unstarted: bool,
 }
 
 impl Tail {
@@ -114,12 +116,14 @@ impl Tail {
             silent: false,
             bell_ended: false,
             problem: None,
+            unstarted: false,
         }
     }
 
     /// Reads until the container is gone or the process ends; then everything complete is stored, and what
-    /// is unfinished will be read again.
-    pub(super) async fn run(mut self) {
+    /// is unfinished will be read again. Returns the container's id and, when it was gone before it could be looked
+    /// at and no event had told of a start, what is known of it.
+    pub(super) async fn run(mut self) -> (String, Option<Description>) {
         let ended = loop {
             let next = match self.step().await {
                 Ok(next) => next,
@@ -139,6 +143,7 @@ impl Tail {
                 "the last lines read were not stored; they will be read again"
             );
         }
+        (self.id, self.unstarted.then_some(self.description))
     }
 
     async fn step(&mut self) -> Result<Next, Stopped> {

@@ -31,6 +31,9 @@ const LAST_RETRY: Duration = Duration::from_secs(10);
 /// milliseconds; whatever is left is read again after the next start.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What a reader gives when it ends: see [`Tail::run`].
+type Ended = (String, Option<Description>);
+
 /// One container's reader, as seen from here.
 struct Reader {
     signal: watch::Sender<Signal>,
@@ -46,7 +49,7 @@ pub(super) struct Watcher {
     status: watch::Sender<Status>,
     ready: watch::Sender<bool>,
     readers: HashMap<String, Reader>,
-    tasks: JoinSet<String>,
+    tasks: JoinSet<Ended>,
 }
 
 type Listing<'a> = Pin<Box<dyn Future<Output = Result<Vec<ContainerSummary>, EngineError>> + Send + 'a>>;
@@ -202,21 +205,23 @@ impl Watcher {
         let Self { readers, tasks, shared, .. } = self;
         readers.entry(id.to_owned()).or_insert_with(|| {
             let (signal, signals) = watch::channel(Signal::default());
-            let tail = Tail::new(Arc::clone(shared), told(), signals, history);
-            let id = id.to_owned();
-            tasks.spawn(async move {
-                tail.run().await;
-                id
-            });
+            read(tasks, Tail::new(Arc::clone(shared), told(), signals, history));
             Reader { signal, running: false }
         })
     }
 
     /// A reader has ended: its container is gone.
-    fn ended(&mut self, ended: Result<String, tokio::task::JoinError>) {
+    fn ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
         match ended {
-            Ok(id) => {
-                self.readers.remove(&id);
+            Ok((id, unstarted)) => {
+                let Some(reader) = self.readers.remove(&id) else { return };
+                let starts = reader.signal.borrow().starts;
+                if let Some(told) = unstarted.filter(|_| starts > 0) {
+                    // The start was heard when the reader had found the container gone: another one judges that.
+                    let signals = reader.signal.subscribe();
+                    read(&mut self.tasks, Tail::new(Arc::clone(&self.shared), told, signals, false));
+                    self.readers.insert(id, reader);
+                }
             }
             Err(error) => {
                 // The next list starts another one in its place, which goes on at the stored cursor.
@@ -279,6 +284,10 @@ impl Watcher {
             );
         }
     }
+}
+
+fn read(tasks: &mut JoinSet<Ended>, tail: Tail) {
+    tasks.spawn(tail.run());
 }
 
 async fn listed(listing: &mut Option<Listing<'_>>) -> Result<Vec<ContainerSummary>, EngineError> {

@@ -21,7 +21,9 @@ impl Tail {
 
     /// The daemon knows it no more.
     pub(super) async fn gone(&mut self, destroyed: bool) -> Result<(), Stopped> {
-        if self.may_have_missed_lines() && !(destroyed && self.never_ran()) {
+        let starts = self.signals.borrow().starts;
+        self.unstarted = self.log.is_none() && self.row.is_none() && starts == 0;
+        if self.may_have_missed_lines(starts) && !(destroyed && self.never_ran(starts)) {
             self.record_removed().await?;
         }
         let Description { name, driver, .. } = &self.description;
@@ -43,11 +45,10 @@ impl Tail {
     /// An event tells of a container's end after its last line is in the log, so a read that began later and went
     /// well has them all. Engines from 23 on take a container with `--rm` away before they tell of its end, but
     /// end follows after the last line: a doorbell that was silent since the last read proves as much.
-    fn may_have_missed_lines(&self) -> bool {
+    fn may_have_missed_lines(&self, starts: u64) -> bool {
         if self.drained || self.shared.selection.refuses(&self.description).is_some() {
             return false;
         }
-        let starts = self.signals.borrow().starts;
         match &self.log {
             Some(log) => !log.cursor.unreadable && self.read_to_end_of != Some(starts),
             // It was gone before it could be looked at: only an event told of it.
@@ -56,8 +57,8 @@ impl Tail {
     }
 
     /// Whether it was made and not started: then it has logged nothing, read or not.
-    fn never_ran(&self) -> bool {
-        self.log.is_some() && self.description.started_ns.is_none() && self.signals.borrow().starts == 0
+    const fn never_ran(&self, starts: u64) -> bool {
+        self.log.is_some() && self.description.started_ns.is_none() && starts == 0
     }
 
     /// Records a gap from what was read last to the removal.
