@@ -34,14 +34,16 @@ pub(super) fn play(round: &mut Round) -> Row {
     server.wrap(&[&["env", &preload, &file], &wrapper[..]].concat());
     server.start();
     server.wait_ready();
+    let jumps = if round.is_short { 6 } else { 12 };
+    // A jump takes a second.
+    let lines = |rate: u64| format!("len=150 rate={rate} lines={}", rate * jumps * 5 / 4);
     let containers = [
-        emitter("steady", "len=150 rate=300 lines=5000").start(&engine),
-        emitter("both-streams", "rate=150 lines=2500").and("to=err rate=150 lines=2500").start(&engine),
-        emitter("rotated", "len=200 rate=300 lines=5000")
+        emitter("steady", &lines(300)).start(&engine),
+        emitter("both-streams", &lines(150)).and(&format!("to=err {}", lines(150))).start(&engine),
+        emitter("rotated", &lines(300))
             .with("--log-driver json-file --log-opt max-size=200k --log-opt max-file=3")
             .start(&engine),
     ];
-    let jumps = if round.is_short { 8 } else { 12 };
     for jump in 0..jumps {
         std::thread::sleep(Duration::from_millis(500 + round.random.below(1_000)));
         let limit = [10, 3_600, 172_800][round.random.below(3) as usize];

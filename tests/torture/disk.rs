@@ -36,10 +36,10 @@ pub(super) fn play(round: &mut Round) -> Row {
     server.wait_ready();
     // Text without pattern: 20 MB that hardly get smaller.
     let containers = [
-        emitter("steady", "text=hostile len=1500 rate=300 lines=4500")
+        emitter("steady", "text=hostile len=1500 rate=450 lines=4500")
             .with("--log-driver local")
             .start(&engine),
-        emitter("filler", "text=noise len=4000 rate=400 lines=5000").start(&engine),
+        emitter("filler", "text=noise len=4000 rate=500 lines=5000").start(&engine),
     ];
     let fills = || server.log().contains("disk is full");
     assert!(wait_for(LIMIT, fills), "the disk does not fill up\n{}", server.log_tail());

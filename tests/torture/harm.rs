@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub(super) fn play(round: &mut Round) -> Row {
     let scratch = tempfile::tempdir().unwrap();
     let bases = make_folders(round.version, scratch.path());
-    let harms = if round.is_short { 8 } else { 30 };
+    let harms = if round.is_short { 6 } else { 30 };
     let mut row = Row::with_harms(harms);
     for number in 0..harms {
         let base = &bases[round.random.below(2) as usize];

@@ -38,7 +38,7 @@ const SCENARIOS: [(&str, Play); 9] = [
     ("files harmed at rest", harm::play),
     ("full disk, read-only disk", disk::play),
     ("clock jumps", clock::play),
-    ("noisy containers, 20 made and removed a second", engines::crowd),
+    ("noisy containers, others come and go", engines::crowd),
     ("engine restarts, with and without live-restore", engines::restarts),
     ("thousands of tiny streams, kill -9", pushes::tiny_streams),
     ("queries during retention", pushes::retention),
