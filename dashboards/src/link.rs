@@ -10,7 +10,7 @@ pub(crate) struct Link {
 }
 
 /// A link to the dashboard `uid` with one of its variables set. `value` may be one of Grafana's placeholders, such as
-/// [`OF_SERIES`] and [`OF_CELL`].
+/// those of [`of_series`] and [`OF_CELL`].
 pub(crate) fn to(uid: &str, title: &'static str, variable: &str, value: &str) -> Link {
     Link { title, url: format!("/d/{uid}?${{__url_time_range}}&var-{variable}={value}") }
 }
