@@ -20,11 +20,9 @@ const SHOWN_LINES: usize = 10;
 const SHOWN_ERRORS: usize = 5;
 /// A longer line is cut in the report.
 const MAX_LINE_BYTES: usize = 4096;
-/// Lines are looked for this long before the death, and a little after it: its last words may be late.
+/// Lines are looked for this long before the death, and a little after the last one: its last words may be late.
 const LINES_BEFORE_NS: i64 = 600 * SECOND_NS;
 const LINES_AFTER_NS: i64 = 2 * SECOND_NS;
-/// Docker tells of a start up to so long after the program may have written its first lines.
-const START_TOLD_LATE_NS: i64 = 20_000_000;
 /// Others that fail in these seconds may have failed of it, or of the same.
 const NEIGHBOURS_BEFORE_NS: i64 = 5 * SECOND_NS;
 const NEIGHBOURS_AFTER_NS: i64 = 10 * SECOND_NS;
@@ -63,9 +61,7 @@ impl Desk<'_> {
     pub(super) fn verdict(&self, death: &Timed, past: &[Past]) -> Result<Verdict, ExecError> {
         let (own, others) = self.events_of(death);
         let opinion = judge::judge(&Case { death, own: &own, others: &others });
-        let mut starts = own.iter().filter(|e| e.event.action == Action::Start).map(|e| e.at_ns);
-        let start_ns = starts.clone().rfind(|at_ns| *at_ns < death.at_ns);
-        let lines = self.lines(death, start_ns, starts.find(|at_ns| *at_ns > death.at_ns))?;
+        let lines = self.lines(death, &own)?;
         let index = past.iter().rposition(|p| p.at_ns == death.at_ns);
         let details = death.event.death.as_ref();
         let is_error = |hit: &&Hit| {
@@ -95,24 +91,24 @@ impl Desk<'_> {
     }
 
     /// Lines of the run that ended, by time.
-    fn lines(
-        &self,
-        death: &Timed,
-        start_ns: Option<i64>,
-        next_start_ns: Option<i64>,
-    ) -> Result<Vec<Hit>, ExecError> {
+    ///
+    /// Ends part runs, not starts: Docker tells of an end when the last line is in the log, but of a start some time
+    /// after the program may have written its first lines.
+    fn lines(&self, death: &Timed, own: &[Timed]) -> Result<Vec<Hit>, ExecError> {
         let id = death.event.container_id.as_str();
         let filter = Filter::And(vec![
             Filter::Not(Box::new(field("stream", ValueTest::equals(lifecycle::STREAM)))),
             field("container", ValueTest::equals(&death.event.container)),
             field("container_id", ValueTest::equals(id)),
         ]);
-        let mut start_ns = start_ns.map_or(i64::MIN, |start| start - START_TOLD_LATE_NS);
-        start_ns = start_ns.max(death.at_ns.saturating_sub(LINES_BEFORE_NS));
-        let mut end_ns = death.at_ns.saturating_add(LINES_AFTER_NS);
-        if let Some(next) = next_start_ns {
-            end_ns = end_ns.min(next - START_TOLD_LATE_NS).max(death.at_ns + 1);
-        }
+        let times = |action| own.iter().filter(move |e| e.event.action == action).map(|e| e.at_ns);
+        let before_ns = death.at_ns.saturating_sub(LINES_BEFORE_NS);
+        let start_ns = times(Action::Die)
+            .filter(|at_ns| *at_ns < death.at_ns)
+            .fold(before_ns, |start_ns, end_ns| start_ns.max(end_ns + 1));
+        let late_ns = death.at_ns.saturating_add(LINES_AFTER_NS);
+        let runs_again = times(Action::Start).any(|at_ns| (death.at_ns..late_ns).contains(&at_ns));
+        let end_ns = if runs_again { death.at_ns.saturating_add(1) } else { late_ns };
         search(self.reader, filter, TimeRange { start_ns, end_ns }, MAX_LINES, self.context)
     }
 
