@@ -1,8 +1,8 @@
 //! Merges: parts that lie next to each other in the order of arrival become one.
 //!
-//! The invariant: order keys. A merge takes parts whose keys follow each other, and packs together only
-//! blocks of a stream that follow each other, so records of equal time keep their order of arrival. Full blocks
-//! are copied as they are.
+//! The invariant: order keys. A merge takes parts whose keys follow each other, never with keys between them that are
+//! still in the head (a load goes past it), and packs together only blocks of a stream that follow each other, so records
+//! of equal time keep their order of arrival. Full blocks are copied as they are.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -60,9 +60,13 @@ enum Failure {
 
 /// Does one merge if there is one to do; returns whether it did.
 pub(crate) fn step(keeper: &mut Keeper) -> Result<bool, StoreError> {
-    let windows = Arc::clone(&keeper.common.shared.lock().windows);
+    let (windows, in_head) = {
+        let state = keeper.common.shared.lock();
+        let in_head: Vec<u64> = state.head.iter().map(|commit| commit.first_seq).collect();
+        (Arc::clone(&state.windows), in_head)
+    };
     for entry in windows.values() {
-        let Some(range) = keeper.merges.pick(&entry.parts) else { continue };
+        let Some(range) = keeper.merges.pick(&entry.parts, &in_head) else { continue };
         let started = Instant::now();
         let result = merge(&keeper.common, entry, &entry.parts[range.clone()]);
         keeper.common.metrics.merge_seconds.observe(started.elapsed().as_secs_f64());
@@ -89,12 +93,13 @@ pub(crate) fn step(keeper: &mut Keeper) -> Result<bool, StoreError> {
 }
 
 impl Planner {
-    /// Which of the parts of a window should become one.
-    fn pick(&self, parts: &[Arc<PartEntry>]) -> Option<Range<usize>> {
+    /// Which of the parts of a window should become one. `in_head` has the first order key of each commit of the head,
+    /// ascending.
+    fn pick(&self, parts: &[Arc<PartEntry>], in_head: &[u64]) -> Option<Range<usize>> {
         let rows: Vec<&PartRow> = parts.iter().map(|part| &part.row).collect();
         for (max_bytes, min_parts) in TIERS {
             let fits = |row: &PartRow| row.bytes < max_bytes && !self.damaged.contains(&row.id);
-            if let Some(run) = runs(&rows, fits).find(|run| run.len() >= min_parts) {
+            if let Some(run) = runs(&rows, in_head, fits).find(|run| run.len() >= min_parts) {
                 return Some(run);
             }
         }
@@ -103,7 +108,7 @@ impl Planner {
             let small: u64 = rows[run.clone()].iter().map(|row| row.small_blocks).sum();
             run.len() >= MIN_PARTS_FOR_SMALL_BLOCKS && small >= MAX_SMALL_BLOCKS
         };
-        if let Some(run) = runs(&rows, healthy).find(many_small) {
+        if let Some(run) = runs(&rows, in_head, healthy).find(many_small) {
             return Some(run);
         }
         if rows.len() < MAX_PARTS {
@@ -112,13 +117,21 @@ impl Planner {
         let pairs = (1..rows.len()).map(|i| i - 1..i + 1);
         pairs
             .filter(|pair| rows[pair.clone()].iter().all(|row| !self.damaged.contains(&row.id)))
+            .filter(|pair| follow(rows[pair.start], rows[pair.start + 1], in_head))
             .min_by_key(|pair| rows[pair.clone()].iter().map(|row| row.bytes).sum::<u64>())
     }
 }
 
-/// The longest ranges of neighbours that all fit, none above [`MAX_MERGE_BYTES`].
+/// Whether no commit of the head lies between two neighbours. Its part will.
+fn follow(left: &PartRow, right: &PartRow, in_head: &[u64]) -> bool {
+    let next = in_head.partition_point(|seq| *seq < left.end_seq);
+    in_head.get(next).is_none_or(|seq| *seq >= right.min_seq)
+}
+
+/// The longest ranges of neighbours that all fit and follow each other, none above [`MAX_MERGE_BYTES`].
 fn runs<'a>(
     rows: &'a [&'a PartRow],
+    in_head: &'a [u64],
     fits: impl Fn(&PartRow) -> bool + 'a,
 ) -> impl Iterator<Item = Range<usize>> {
     let mut at = 0;
@@ -128,8 +141,11 @@ fn runs<'a>(
         }
         let start = at;
         let mut bytes = 0;
-        while at < rows.len() && fits(rows[at]) && (at == start || bytes + rows[at].bytes <= MAX_MERGE_BYTES)
-        {
+        let joins = |at: usize, bytes: u64| {
+            at == start
+                || bytes + rows[at].bytes <= MAX_MERGE_BYTES && follow(rows[at - 1], rows[at], in_head)
+        };
+        while at < rows.len() && fits(rows[at]) && joins(at, bytes) {
             bytes += rows[at].bytes;
             at += 1;
         }
@@ -273,7 +289,7 @@ impl Piece<'_> {
     }
 }
 
-/// Puts the part `row` in the place of `entries`, unless one of them is gone.
+/// Puts the part `row` in the place of `entries`, unless they are no longer neighbours.
 fn swap(
     common: &Arc<Common>,
     window: &WindowRow,
@@ -286,8 +302,10 @@ fn swap(
     common.committer(move |committer| {
         let common = on_committer;
         let present = |state: &crate::state::State| {
-            let parts = state.windows.get(&window.start_ns).map(|entry| &entry.parts);
-            parts.and_then(|parts| parts.iter().position(|part| part.row.id == replaced[0]))
+            let parts = &state.windows.get(&window.start_ns)?.parts;
+            let at = parts.iter().position(|part| part.row.id == replaced[0])?;
+            let there = parts[at..].iter().take(replaced.len()).map(|part| part.row.id);
+            there.eq(replaced.iter().copied()).then_some(at)
         };
         let Some(at) = present(&common.shared.lock()) else { return Ok(false) };
         let installed =
@@ -334,30 +352,41 @@ mod tests {
     #[test]
     fn small_neighbours_are_merged_and_large_parts_left_alone() {
         let planner = Planner::default();
-        assert_eq!(planner.pick(&parts(&[1000; 7])), None);
-        assert_eq!(planner.pick(&parts(&[1000; 8])), Some(0..8));
-        assert_eq!(planner.pick(&parts(&[500 << 20, 1, 1, 1, 1, 500 << 20, 1, 1, 1, 1])), None);
+        assert_eq!(planner.pick(&parts(&[1000; 7]), &[]), None);
+        assert_eq!(planner.pick(&parts(&[1000; 8]), &[]), Some(0..8));
+        assert_eq!(planner.pick(&parts(&[500 << 20, 1, 1, 1, 1, 500 << 20, 1, 1, 1, 1]), &[]), None);
         let mut sizes = vec![500 << 20];
         sizes.extend([2 << 20; 8]);
-        assert_eq!(planner.pick(&parts(&sizes)), Some(1..9));
-        assert_eq!(planner.pick(&parts(&[20 << 20; 31])), None);
+        assert_eq!(planner.pick(&parts(&sizes), &[]), Some(1..9));
+        assert_eq!(planner.pick(&parts(&[20 << 20; 31]), &[]), None);
+    }
+
+    #[test]
+    fn parts_with_records_of_the_head_between_them_wait_for_these() {
+        let planner = Planner::default();
+        // Keys of part `i` are `2 i..2 i + 1`: there is room for a commit behind each.
+        let spaced: Vec<_> = (0..12).map(|i| part(2 * i, 1000, 0)).collect();
+        assert_eq!(planner.pick(&spaced, &[]), Some(0..12));
+        assert_eq!(planner.pick(&spaced, &[3, 100]), Some(2..12));
+        assert_eq!(planner.pick(&spaced, &[9]), None);
+        assert_eq!(planner.pick(&spaced, &[23]), Some(0..12));
     }
 
     #[test]
     fn damaged_parts_are_never_merged() {
         let planner = Planner { damaged: HashSet::from([4]) };
-        assert_eq!(planner.pick(&parts(&[1000; 11])), None);
-        assert_eq!(planner.pick(&parts(&[1000; 13])), Some(5..13));
+        assert_eq!(planner.pick(&parts(&[1000; 11]), &[]), None);
+        assert_eq!(planner.pick(&parts(&[1000; 13]), &[]), Some(5..13));
     }
 
     #[test]
     fn many_small_blocks_and_many_parts_are_merged_whatever_their_size() {
         let planner = Planner::default();
         let small: Vec<_> = (0..4).map(|id| part(id, 200 << 20, MAX_SMALL_BLOCKS / 4)).collect();
-        assert_eq!(planner.pick(&small), Some(0..4));
+        assert_eq!(planner.pick(&small, &[]), Some(0..4));
         let mut sizes = vec![600 << 20; MAX_PARTS];
         sizes[50] = 400 << 20;
         sizes[51] = 400 << 20;
-        assert_eq!(planner.pick(&parts(&sizes)), Some(50..52));
+        assert_eq!(planner.pick(&parts(&sizes), &[]), Some(50..52));
     }
 }

@@ -38,12 +38,14 @@ impl BlockWords {
     /// Whether some word is like `pattern`.
     pub(crate) fn have(&self, pattern: &WordPattern) -> bool {
         let WordPattern { text, open_start, open_end } = pattern;
-        memchr::memmem::find_iter(&self.0, text).any(|at| {
-            let before = at.checked_sub(1).and_then(|before| self.0.get(before));
-            let after = self.0.get(at + text.len());
-            (*open_start || before.is_none_or(|byte| *byte == b'\n'))
-                && (*open_end || after.is_none_or(|byte| *byte == b'\n'))
-        })
+        // The separator belongs to what is looked for: places that are told apart do not overlap, and in a word that
+        // repeats itself (`aaaa` for `aaa` at its end) the first would hide the one that counts.
+        let mut sought = text.clone();
+        if !open_end {
+            sought.push(b'\n');
+        }
+        memchr::memmem::find_iter(&self.0, &sought)
+            .any(|at| *open_start || at.checked_sub(1).is_none_or(|before| self.0[before] == b'\n'))
     }
 }
 
@@ -393,6 +395,25 @@ mod tests {
         assert_eq!((long.others, long.ids.len()), (32, 1));
         long.insert(&[b'8'; 600]);
         assert_eq!((long.others, long.ids.len()), (600, 0));
+    }
+
+    #[test]
+    fn words_are_found_by_their_ends_however_they_repeat_themselves() {
+        let words = BlockWords(b"aaaa\nxabab\n".to_vec());
+        let cases = [
+            ("aaa", true, false, true),
+            ("aaa", false, true, true),
+            ("aaa", false, false, false),
+            ("aaaa", false, false, true),
+            ("aba", true, true, true),
+            ("ab", true, false, true),
+            ("ab", false, true, false),
+            ("a", false, false, false),
+        ];
+        for (text, open_start, open_end, expected) in cases {
+            let pattern = WordPattern { text: text.as_bytes().to_vec(), open_start, open_end };
+            assert_eq!(words.have(&pattern), expected, "{pattern:?}");
+        }
     }
 
     #[test]

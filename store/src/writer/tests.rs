@@ -215,6 +215,37 @@ fn a_load_goes_straight_into_parts_and_keeps_the_order_among_appends() {
 }
 
 #[test]
+fn parts_are_not_merged_across_records_of_the_head() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    let mut expected = Vec::new();
+    let mut add = |i: usize| {
+        let line = format!("line {i:02}");
+        expected.push(format!("a 5 {line}"));
+        vec![record("a", 5, &line)]
+    };
+    let load = |records: Vec<Record>| {
+        let mut loader = writer.loader();
+        loader.add(records).unwrap();
+        loader.finish().unwrap();
+    };
+    (0..6).for_each(|i| load(add(i)));
+    writer.append_blocking(batch(add(6), "p")).unwrap();
+    (7..13).for_each(|i| load(add(i)));
+    writer.inner.keeper.all().unwrap();
+    let parts = || {
+        let snapshot = writer.reader().snapshot().unwrap();
+        let query = BlockQuery { range: TimeRange::ALL, streams: None, levels: None, prune: &Prune::Any };
+        snapshot.candidates(&query).unwrap().blocks.len()
+    };
+    assert_eq!(parts(), 12 + 1, "a block of each part, and the head");
+    writer.flush_blocking().unwrap();
+    assert_eq!(parts(), 1);
+    assert_eq!(lines(&writer.reader()), expected);
+    assert_eq!(lines(&Reader::open(dir.path()).unwrap()), expected);
+}
+
+#[test]
 fn many_small_parts_are_merged_and_full_answers_stay() {
     let dir = tempfile::tempdir().unwrap();
     let writer = open(dir.path());
