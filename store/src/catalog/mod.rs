@@ -6,6 +6,7 @@
 
 mod checksum;
 mod read;
+mod rows;
 mod schema;
 pub(crate) mod wal;
 mod write;
