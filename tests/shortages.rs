@@ -29,13 +29,16 @@ fn a_full_disk_of_the_engine_costs_no_line_that_it_kept(version: Version) {
     let last = String::from_utf8(written[written.len() - 1].clone()).unwrap();
     let is_read = || Ledger::read(&site.server, "*").records.iter().any(|record| record.line == last);
     assert!(wait_for(LIMIT, is_read), "what came after the shortage is not read");
-    // Lines that found no room were dropped by the engine, and may have left half a message behind: then `docker logs`
-    // breaks off there, and cannot say what is held.
+    // Lines that found no room were dropped by the engine, and may have left half a message behind. `docker logs` of
+    // newer engines breaks off there, and cannot say what is held; 20.10 goes on, without what it had in its buffer,
+    // which depends on where a reader began. Then what is missing is still one run of lines.
     let ledger = Ledger::read(&site.server, "*");
     let expected =
         Expected { container: "steady".into(), written: steady.written(1), held: steady.readable() };
     let verdict = ledger.compare(&expected);
-    assert!(verdict.is_exact_as_far_as_stored() && verdict.has_all_held(), "{verdict}");
+    assert!(verdict.is_exact_as_far_as_stored(), "{verdict}");
+    let is_skipped_by_engine = version == Version::Installed && verdict.holes == 1;
+    assert!(verdict.has_all_held() || is_skipped_by_engine, "{verdict}");
     assert!(verdict.stored >= 200, "{verdict}");
 }
 

@@ -152,6 +152,7 @@ impl Ledger {
                 before = time;
                 continue;
             }
+            verdict.holes += 1;
             let after = places.get(position).copied().flatten().unwrap_or(jiff::Timestamp::MAX);
             let gap = self.gaps.iter().find(|g| g.name == name && g.from <= after && g.to >= before);
             for line in lines {
@@ -179,6 +180,8 @@ pub(crate) struct Verdict {
     pub(crate) in_gaps: usize,
     /// Reasons of these gaps.
     pub(crate) reasons: BTreeSet<String>,
+    /// Runs of missing lines.
+    pub(crate) holes: usize,
     /// Records that no container wrote.
     pub(crate) invented: usize,
     pub(crate) repeated: usize,
