@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# apt for one release of Debian, apart from this machine's own. Sourced; sets `apt`, the command to call.
-#
-#   apt_for DIR RELEASE
-#
-# DIR has lists and a status of its own, in which nothing is installed. The mirror is the one that this machine's apt
+# apt for one release of Debian, apart from this machine's own. Sourced. The mirror is the one that this machine's apt
 # already uses.
+#
+#   apt_for DIR RELEASE             sets `apt`, the command to call; DIR has lists and a status of its own, in which
+#                                   nothing is installed
+#   unpack DIR RELEASE PACKAGE...   unpacks packages into DIR, once; without what they depend on
 
 # shellcheck disable=SC2016 # apt-get's own variables
 find_mirror() {
@@ -23,4 +23,21 @@ apt_for() {
   apt=(apt-get -q -o "Dir::Etc=$dir/etc" -o "Dir::Etc::Parts=-" -o "Dir::State=$dir/state" -o "Dir::State::status=$dir/status"
     -o "Dir::Cache=$dir/cache" -o "APT::Sandbox::User=root" -o "APT::Install-Recommends=false")
   "${apt[@]}" update
+}
+
+unpack() {
+  mkdir -p "$1"
+  local dir release=$2 package
+  dir=$(cd "$1" && pwd)
+  shift 2
+  exec 9>"$dir.lock"
+  flock 9
+  [ ! -e "$dir/complete" ] || return 0
+  apt_for "$dir/apt" "$release"
+  (cd "$dir/apt" && "${apt[@]}" download "$@")
+  for package in "$dir"/apt/*.deb; do
+    dpkg -x "$package" "$dir"
+  done
+  rm -rf "$dir/apt"
+  touch "$dir/complete"
 }
