@@ -37,6 +37,7 @@ impl Reason {
 
 /// Deletes what `config` does not keep.
 pub(crate) fn enforce(keeper: &mut Keeper, config: &RetentionConfig) -> Result<(), StoreError> {
+    measure_free(&keeper.common)?;
     if let Some(cutoff_ns) = cutoff_ns(config) {
         let windows = windows_of(&keeper.common);
         let old: Vec<i64> =
@@ -73,24 +74,29 @@ fn total_bytes(windows: &Windows) -> u64 {
 
 /// Deletes until the disk has `floor` bytes free; refuses appends when there is nothing left to delete.
 fn keep_free(keeper: &mut Keeper, floor: u64) -> Result<(), StoreError> {
-    let dir = keeper.common.dir.clone();
-    let mut free = free_bytes(&dir)?;
+    let mut free = measure_free(&keeper.common)?;
     if free < floor {
         keeper.trash.empty_now();
         let windows = windows_of(&keeper.common);
         delete_bytes(keeper, &windows, floor - free, Reason::FreeSpace)?;
         keeper.trash.empty_now();
-        free = free_bytes(&dir)?;
+        free = measure_free(&keeper.common)?;
     }
-    keeper.common.metrics.free_bytes.set(i64::try_from(free).unwrap_or(i64::MAX));
     let nothing_left = windows_of(&keeper.common).is_empty();
     let refusal = (free < floor && nothing_left).then(|| StoreError::NoSpace {
-        dir: dir.display().to_string(),
+        dir: keeper.common.dir.display().to_string(),
         free,
         floor,
     });
     keeper.common.budget.refuse(refusal);
     Ok(())
+}
+
+/// Free space of the disk that holds the data; the metric tells it, whatever may be deleted.
+fn measure_free(common: &Common) -> Result<u64, StoreError> {
+    let free = free_bytes(&common.dir)?;
+    common.metrics.free_bytes.set(i64::try_from(free).unwrap_or(i64::MAX));
+    Ok(free)
 }
 
 /// Free space of the disk that holds `dir`.

@@ -364,6 +364,17 @@ fn appends_are_refused_when_the_disk_is_below_the_floor_and_nothing_is_left_to_d
 }
 
 #[test]
+fn the_free_space_is_told_also_where_no_floor_is_set() {
+    let (dir, registry) = (tempfile::tempdir().unwrap(), prometheus::Registry::new());
+    let writer = Writer::open(dir.path(), &Config::default(), &registry).unwrap();
+    writer.set_retention(RetentionConfig::keep_all());
+    writer.flush_blocking().unwrap();
+    let families = registry.gather();
+    let free = families.iter().find(|family| family.name() == "binnacle_store_free_bytes").unwrap();
+    assert!(free.get_metric()[0].get_gauge().get_value() > 0.0);
+}
+
+#[test]
 fn a_folder_that_cannot_be_made_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
