@@ -29,8 +29,26 @@ pub(super) struct Position {
     pub(super) time_ns: i64,
     /// The events of exactly that time: the daemon repeats them on request.
     seen: Vec<String>,
+    /// Time of the latest event that was concluded instead of told.
+    concluded_ns: i64,
     /// When the host had booted, seconds since the epoch; 0 when not known.
     pub(super) booted_s: u64,
+}
+
+impl Position {
+    /// What is known of a container from its row. Rows are written apart from events: an end after the latest event
+    /// stands there, and was not recorded.
+    fn recorded(&self, row: &Container) -> Recorded {
+        let end_ns = row.finished_ns.filter(|end| row.started_ns.is_none_or(|start| start <= *end));
+        let has_ended = end_ns.is_some_and(|end| end <= self.time_ns.max(self.concluded_ns));
+        Recorded {
+            started_ns: row.started_ns,
+            has_ended,
+            unrecorded_end: end_ns.filter(|_| !has_ended).map(|end| (end, row.exit_code)),
+            start_failed: row.state == "created",
+            latest_ns: row.started_ns.max(row.finished_ns).unwrap_or(row.created_ns),
+        }
+    }
 }
 
 /// The books of one engine.
@@ -52,17 +70,9 @@ impl Ledger {
         position: Option<&[u8]>,
         rows: &[Container],
     ) -> Self {
-        let recorded = rows
-            .iter()
-            .map(|row| {
-                let has_ended =
-                    row.finished_ns.is_some_and(|end| row.started_ns.is_none_or(|start| start <= end));
-                let start_failed = row.state == "created";
-                let latest_ns = row.started_ns.max(row.finished_ns).unwrap_or(row.created_ns);
-                (row.id.clone(), Recorded { started_ns: row.started_ns, has_ended, start_failed, latest_ns })
-            })
-            .collect();
-        let position = position.and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
+        let position: Position =
+            position.and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
+        let recorded = rows.iter().map(|row| (row.id.clone(), position.recorded(row))).collect();
         let labels = Labels::new([
             ("host", host),
             ("service_name", lifecycle::SERVICE),
@@ -115,6 +125,9 @@ impl Ledger {
             let Some(id) = translate::container_id(message) else { continue };
             let facts = fresh.get(id).cloned().or_else(|| self.containers.facts(id).map(|f| (*f).clone()));
             let Some(event) = translate::event(message, facts.as_ref()) else { continue };
+            if event.action == Action::Start {
+                self.conclude_end_before(time_ns, facts.as_ref(), &mut records);
+            }
             self.record(event, time_ns, facts.as_ref(), &mut records);
         }
         // Inspect may be ahead of the events; only what no event tells of is concluded here.
@@ -126,6 +139,16 @@ impl Ledger {
         records
     }
 
+    /// Records the end that must have been before a start: a daemon that was restarted does not tell of it any more.
+    fn conclude_end_before(&mut self, start_ns: i64, facts: Option<&Facts>, records: &mut Vec<Record>) {
+        // Facts of a run that began later do not tell of this one.
+        let Some(facts) = facts.filter(|f| f.started_ns.is_some_and(|run| run <= start_ns)) else { return };
+        let Some(recorded) = self.recorded.get(&facts.id) else { return };
+        if let Some((time_ns, end)) = rebuild::missed_end(recorded, facts) {
+            self.record(end, time_ns, Some(facts), records);
+        }
+    }
+
     /// Takes in facts, with records of what must have happened up to `settled_ns`; what is younger may still
     /// come as an event. A failed start makes no event and is recorded at once. False when something was
     /// left out.
@@ -133,6 +156,7 @@ impl Ledger {
         let mut is_complete = true;
         for (time_ns, event) in rebuild::missed(self.recorded.get(&facts.id), &facts) {
             if event.action == Action::StartFailed || (is_complete && time_ns <= settled_ns) {
+                self.position.concluded_ns = self.position.concluded_ns.max(time_ns);
                 self.record(event, time_ns, Some(&facts), records);
             } else {
                 is_complete = false;

@@ -13,6 +13,8 @@ pub(super) struct Recorded {
     pub(super) started_ns: Option<i64>,
     /// Whether that run's end was recorded.
     pub(super) has_ended: bool,
+    /// An end of that run that was seen and not recorded: its time, and its exit code.
+    pub(super) unrecorded_end: Option<(i64, Option<i64>)>,
     /// Whether it was recorded that it could not be started.
     pub(super) start_failed: bool,
     /// Time of the latest event.
@@ -21,36 +23,21 @@ pub(super) struct Recorded {
 
 /// Events with their times, by time; `recorded` is what was recorded so far, `None` for nothing.
 pub(super) fn missed(recorded: Option<&Recorded>, facts: &Facts) -> Vec<(i64, Event)> {
+    let concluded = |time_ns, action, exit_code| concluded(facts, time_ns, action, exit_code);
     let mut missed = Vec::new();
-    let mut add = |time_ns: Option<i64>, action| {
-        if let Some(time_ns) = time_ns {
-            let mut event = Event::new(action, &facts.id, &facts.name);
-            event.rebuilt = true;
-            missed.push((time_ns, event));
-        }
-    };
     if recorded.is_none() {
-        add(facts.created_ns, Action::Create);
+        missed.extend(concluded(facts.created_ns, Action::Create, None));
     }
     let recorded = recorded.cloned().unwrap_or_default();
-    let is_new_run = match (facts.started_ns, recorded.started_ns) {
-        (Some(now), Some(before)) => now > before,
-        (Some(_), None) => true,
-        (None, _) => false,
-    };
+    let is_new_run = facts.started_ns > recorded.started_ns;
     if is_new_run {
-        if recorded.started_ns.is_some() && !recorded.has_ended {
-            // The run before has ended some time before this one began; when and how is lost.
-            add(facts.started_ns.map(|started| started.saturating_sub(1)), Action::Die);
-        }
-        add(facts.started_ns, Action::Start);
+        missed.extend(missed_end(&recorded, facts));
+        missed.extend(concluded(facts.started_ns, Action::Start, None));
     }
     let has_ended = !facts.running && facts.started_ns.is_some() && facts.finished_ns.is_some();
     if has_ended && (is_new_run || !recorded.has_ended) {
-        add(facts.finished_ns.max(facts.started_ns), Action::Die);
-        if let Some((_, event)) = missed.last_mut() {
-            event.exit_code = facts.exit_code;
-        }
+        let end = facts.finished_ns.max(facts.started_ns);
+        missed.extend(concluded(end, Action::Die, facts.exit_code));
     }
     if !facts.running && !facts.error.is_empty() && !recorded.start_failed {
         let mut event = Event::new(Action::StartFailed, &facts.id, &facts.name);
@@ -60,6 +47,35 @@ pub(super) fn missed(recorded: Option<&Recorded>, facts: &Facts) -> Vec<(i64, Ev
         missed.push((times.into_iter().flatten().max().unwrap_or(0), event));
     }
     missed
+}
+
+/// The end of the recorded run, when it was not recorded and another run has begun since.
+///
+/// Inspect tells when while the next run goes on; how is lost, unless somebody looked in between.
+pub(super) fn missed_end(recorded: &Recorded, facts: &Facts) -> Option<(i64, Event)> {
+    let (before, now) = (recorded.started_ns?, facts.started_ns?);
+    if recorded.has_ended || now <= before {
+        return None;
+    }
+    let told = facts.ended_before_ns.filter(|end| *end > before);
+    let (end, exit_code) = match recorded.unrecorded_end {
+        Some((end, exit_code)) => (Some(end), exit_code),
+        None => (told, None),
+    };
+    let latest = now.saturating_sub(1);
+    concluded(facts, end.min(Some(latest)).or(Some(latest)), Action::Die, exit_code)
+}
+
+fn concluded(
+    facts: &Facts,
+    time_ns: Option<i64>,
+    action: Action,
+    exit_code: Option<i64>,
+) -> Option<(i64, Event)> {
+    let mut event = Event::new(action, &facts.id, &facts.name);
+    event.rebuilt = true;
+    event.exit_code = exit_code;
+    Some((time_ns?, event))
 }
 
 #[cfg(test)]
@@ -109,6 +125,24 @@ mod tests {
             names(Some(&running(20)), &facts(50, Some(60))),
             [(49, "die"), (50, "start"), (60, "die")]
         );
+    }
+
+    #[test]
+    fn the_end_of_a_run_before_has_its_own_time_where_it_is_told() {
+        let ended = |end| Facts { ended_before_ns: Some(end), ..facts(50, None) };
+        assert_eq!(names(Some(&running(20)), &ended(30)), [(30, "die"), (50, "start")]);
+        // An end before the recorded start is that of another run.
+        assert_eq!(names(Some(&running(20)), &ended(15)), [(49, "die"), (50, "start")]);
+        // A clock that was set back.
+        assert_eq!(names(Some(&running(20)), &ended(60)), [(49, "die"), (50, "start")]);
+    }
+
+    #[test]
+    fn an_end_that_was_seen_and_not_recorded_keeps_its_exit_code() {
+        let seen = Recorded { unrecorded_end: Some((30, Some(143))), ..running(20) };
+        let missed = missed(Some(&seen), &Facts { ended_before_ns: Some(40), ..facts(50, None) });
+        let ends: Vec<_> = missed.iter().map(|(ns, event)| (*ns, event.exit_code)).collect();
+        assert_eq!(ends, [(30, Some(143)), (50, None)]);
     }
 
     #[test]

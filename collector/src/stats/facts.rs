@@ -29,6 +29,8 @@ pub struct Facts {
     pub started_ns: Option<i64>,
     /// When its latest run ended, unless it runs.
     pub finished_ns: Option<i64>,
+    /// When the run before this one ended, while it runs.
+    pub ended_before_ns: Option<i64>,
     /// Exit code of the last run.
     pub exit_code: Option<i64>,
     /// Whether the daemon says that the kernel killed it for want of memory.
@@ -116,8 +118,10 @@ impl Facts {
         self.status = state.status.as_ref().map(ToString::to_string).unwrap_or_default();
         self.pid = state.pid.and_then(|pid| pid.try_into().ok()).filter(|pid| *pid > 0 && self.running);
         self.started_ns = state.started_at.as_ref().and_then(|t| time_ns(&t.to_string()));
-        self.finished_ns =
-            state.finished_at.as_ref().and_then(|t| time_ns(&t.to_string())).filter(|_| !self.running);
+        // The time of an earlier end stays while the next run goes on.
+        let finished_ns = state.finished_at.as_ref().and_then(|t| time_ns(&t.to_string()));
+        (self.finished_ns, self.ended_before_ns) =
+            if self.running { (None, finished_ns) } else { (finished_ns, None) };
         self.exit_code = state.exit_code.filter(|_| !self.running);
         self.oom_killed = state.oom_killed.unwrap_or(false);
         self.error = state.error.clone().unwrap_or_default();

@@ -68,6 +68,52 @@ fn a_repeated_event_is_recorded_once_also_after_a_restart() {
 }
 
 #[test]
+fn an_end_that_only_the_row_tells_of_is_concluded_once() {
+    let mut books = ledger();
+    books.events(&[message("start", 110, "")], fresh(facts(100, None)));
+    let position = books.batch(Vec::new()).cursors[0].position.clone();
+    // The process ended after it had seen the end, and before it had recorded it; the next run goes on.
+    let row = Container {
+        id: "ab".into(),
+        name: "web".into(),
+        image: String::new(),
+        service: String::new(),
+        project: String::new(),
+        state: "exited".into(),
+        created_ns: 1,
+        started_ns: Some(100),
+        finished_ns: Some(150),
+        exit_code: Some(143),
+        source: String::new(),
+    };
+    let mut books = ledger_from(position.as_deref(), std::slice::from_ref(&row));
+    let mut records = Vec::new();
+    assert!(books.take_in(facts(200, None), i64::MAX, &mut records));
+    assert_eq!(told(&records), [("die", Some(143)), ("start", None)]);
+    assert_eq!(records[0].timestamp_ns, 150);
+    // Again, before the row knew of the next run.
+    let position = books.batch(Vec::new()).cursors[0].position.clone();
+    let mut books = ledger_from(position.as_deref(), &[row]);
+    let mut records = Vec::new();
+    books.take_in(facts(100, Some(143)), i64::MAX, &mut records);
+    assert_eq!(told(&records), []);
+}
+
+#[test]
+fn a_new_daemon_that_tells_of_the_next_start_alone_leaves_no_run_without_an_end() {
+    let mut books = ledger();
+    books.events(&[message("start", 110, "")], fresh(facts(100, None)));
+    // The same start again is no other run.
+    assert_eq!(told(&books.events(&[message("start", 120, "")], fresh(facts(100, None)))), [("start", None)]);
+    let next = Facts { ended_before_ns: Some(150), ..facts(200, None) };
+    let records = books.events(&[message("start", 210, "")], fresh(next));
+    assert_eq!(told(&records), [("die", None), ("start", None)]);
+    assert_eq!(records[0].timestamp_ns, 150);
+    let die = Event::of_record(&records[0]).unwrap();
+    assert!(die.rebuilt);
+}
+
+#[test]
 fn after_a_quick_restart_the_death_is_that_of_the_run_before() {
     let mut books = ledger();
     books.events(&[message("start", 110, "")], fresh(facts(100, None)));
