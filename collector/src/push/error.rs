@@ -8,17 +8,21 @@ use axum::response::Response;
 use store::config::{ByteSize, Period};
 use store::writer::StoreError;
 
+use super::refused::Refused;
 use super::{Format, wire};
 
 /// Senders that are asked to come back do so after this many seconds.
 const RETRY_AFTER_SECONDS: &str = "2";
 
-/// Why a push is refused. Nothing of it is stored.
+/// Why a push is refused. Nothing of it is stored, but for [`PushError::Lines`].
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PushError {
     /// The request is wrong and will be wrong again.
     #[error("{0}")]
     Bad(String),
+    /// Some lines are wrong; all others of the request are stored.
+    #[error("{0}")]
+    Lines(Refused),
     #[error("error at least one valid stream is required for ingestion")]
     Empty,
     #[error("Content-Encoding \"{0}\" not supported; send gzip, deflate, snappy or none")]
@@ -56,7 +60,7 @@ pub(super) enum PushError {
 impl PushError {
     const fn status(&self) -> StatusCode {
         match self {
-            Self::Bad(_) | Self::ContentEncoding(_) => StatusCode::BAD_REQUEST,
+            Self::Bad(_) | Self::Lines(_) | Self::ContentEncoding(_) => StatusCode::BAD_REQUEST,
             Self::Empty => StatusCode::UNPROCESSABLE_ENTITY,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge { .. }
@@ -94,29 +98,42 @@ pub(super) fn otlp_status(answer: &Answer) -> StatusCode {
     match answer {
         // An export without records is valid there.
         Ok(()) | Err(PushError::Empty) => StatusCode::OK,
+        Err(PushError::Lines(refused)) if refused.is_partial() => StatusCode::OK,
         Err(error) => error.status(),
     }
 }
 
-/// OTLP's answer in the notation of the request: an empty `ExportLogsServiceResponse`, or a `google.rpc.Status`.
+/// OTLP's answer in the notation of the request: an `ExportLogsServiceResponse`, which tells what was refused of a
+/// request otherwise stored, or a `google.rpc.Status`.
 pub(super) fn otlp_response(answer: Answer, format: Format) -> Response {
     let status = otlp_status(&answer);
-    let (message, retry) = match answer {
-        Ok(()) | Err(PushError::Empty) => (None, false),
-        Err(error) => (Some(error.to_string()), error.can_be_retried()),
-    };
-    // Codes of gRPC: INVALID_ARGUMENT for what is wrong, UNAVAILABLE for what may be tried again.
-    let code = if retry { 14 } else { 3 };
-    let (content_type, body) = match (format, message) {
-        (Format::OtlpJson, None) => ("application/json", b"{}".to_vec()),
-        (Format::OtlpJson, Some(message)) => (
-            "application/json",
-            serde_json::json!({ "code": code, "message": message }).to_string().into_bytes(),
-        ),
-        (_, None) => ("application/x-protobuf", Vec::new()),
-        (_, Some(message)) => ("application/x-protobuf", wire::status_message(code, &message)),
+    let json = format == Format::OtlpJson;
+    let content_type = if json { "application/json" } else { "application/x-protobuf" };
+    let (body, retry) = match answer {
+        Ok(()) | Err(PushError::Empty) => (if json { b"{}".to_vec() } else { Vec::new() }, false),
+        Err(PushError::Lines(refused)) if refused.is_partial() => (partial_success(&refused, json), false),
+        Err(error) => {
+            // Codes of gRPC: INVALID_ARGUMENT for what is wrong, UNAVAILABLE for what may be tried again.
+            let (retry, message) = (error.can_be_retried(), error.to_string());
+            let code = if retry { 14 } else { 3 };
+            let body = match json {
+                true => serde_json::json!({ "code": code, "message": message }).to_string().into_bytes(),
+                false => wire::status_message(code, &message),
+            };
+            (body, retry)
+        }
     };
     response(status, Some(content_type), body.into(), retry)
+}
+
+fn partial_success(refused: &Refused, json: bool) -> Vec<u8> {
+    let (lines, message) = (refused.lines(), refused.to_string());
+    if !json {
+        return wire::partial_success(lines as u64, &message);
+    }
+    // JSON of protobuf writes numbers of 64 bits as text.
+    let partial = serde_json::json!({ "rejectedLogRecords": lines.to_string(), "errorMessage": message });
+    serde_json::json!({ "partialSuccess": partial }).to_string().into_bytes()
 }
 
 fn response(status: StatusCode, content_type: Option<&'static str>, body: Body, retry: bool) -> Response {

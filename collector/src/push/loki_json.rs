@@ -103,7 +103,7 @@ fn decode_stream(body: &Bytes, stream: &RawValue, request: &mut Request<'_>) -> 
     let wrong = |e: serde_json::Error| PushError::Bad(format!("the body is no push request: {e}"));
     let stream: Stream<'_> = serde_json::from_str(stream.get()).map_err(wrong)?;
     let labels = serde_json::from_str::<Pairs>(stream.stream.get()).map_err(wrong)?;
-    request.start_stream(labels.0)?;
+    request.start_stream(labels.0);
     let Some(values) = stream.values else { return Ok(()) };
     let mut refused = None;
     let mut deserializer = serde_json::Deserializer::from_str(values.get());

@@ -34,11 +34,13 @@ fn decode_stream(body: &Bytes, stream: &[u8], request: &mut Request<'_>) -> Resu
             labels = text(bytes, "the labels of a stream")?;
         }
     }
-    let labels = selector::parse(labels).map_err(|e| {
-        let shown: String = labels.chars().take(256).collect();
-        PushError::Bad(format!("error parsing labels '{shown}' with error: {e}"))
-    })?;
-    request.start_stream(labels)?;
+    match selector::parse(labels) {
+        Ok(labels) => request.start_stream(labels),
+        Err(e) => {
+            let shown: String = labels.chars().take(256).collect();
+            request.refuse_stream(format!("error parsing labels '{shown}' with error: {e}"));
+        }
+    }
     let mut message = fields(stream);
     while let Some((number, value)) = message.next()? {
         if let (2, Value::Bytes(entry)) = (number, value) {

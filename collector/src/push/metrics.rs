@@ -9,6 +9,7 @@ pub(super) struct Metrics {
     requests: IntCounterVec,
     lines: IntCounterVec,
     cut_lines: IntCounterVec,
+    refused_lines: IntCounterVec,
     bytes: IntCounterVec,
 }
 
@@ -31,6 +32,11 @@ impl Metrics {
                 "Pushed lines longer than ingest.max_line_bytes, of which only that much was stored.",
                 &["format"],
             )?,
+            refused_lines: counter(
+                "binnacle_push_refused_lines_total",
+                "Lines refused of pushes that were taken otherwise, or of which every line was wrong.",
+                &["format"],
+            )?,
             bytes: counter(
                 "binnacle_push_received_bytes_total",
                 "Bytes of push bodies received, as sent.",
@@ -45,6 +51,10 @@ impl Metrics {
 
     pub(super) fn answered(&self, format: Format, status: StatusCode) {
         self.requests.with_label_values(&[format.name(), status.as_str()]).inc();
+    }
+
+    pub(super) fn refused(&self, format: Format, lines: usize) {
+        self.refused_lines.with_label_values(&[format.name()]).inc_by(lines as u64);
     }
 
     pub(super) fn stored(&self, format: Format, lines: usize, cut: usize) {

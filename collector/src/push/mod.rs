@@ -1,8 +1,9 @@
 //! Lines pushed over HTTP: Loki's push API and OTLP logs.
 //!
-//! The invariant: a request is stored whole, in one batch, before it is answered with success; a request that
-//! is answered with anything else has stored nothing. Everything is checked first. A request that is sent
-//! again, byte for byte, after it was stored (its answer was lost) is answered with success and not stored twice.
+//! The invariant: what is stored of a request is stored in one batch before it is answered. Success means all of it; status
+//! 400 that counts lines (in OTLP a partial success), all but these; any other answer, nothing. Everything is checked
+//! first. A request that is sent again, byte for byte, after it was stored (its answer was lost) is answered as
+//! before and not stored twice.
 
 mod body;
 mod error;
@@ -13,6 +14,7 @@ mod otlp;
 mod otlp_json;
 mod otlp_proto;
 mod records;
+mod refused;
 mod repeats;
 mod selector;
 #[cfg(test)]
@@ -185,18 +187,21 @@ impl Push {
         let builder = Arc::clone(&self.builder);
         // Decoding takes milliseconds per megabyte: off the runtime.
         let decoding = tokio::task::spawn_blocking(move || decode(&builder, format, encoding, body));
-        let Decoded { records, can_repeat } =
+        let Decoded { records, refused, can_repeat } =
             decoding.await.map_err(|e| PushError::Internal(e.to_string()))??;
         let lines = records.len();
         let cut = records.iter().filter(|r| r.pair(store::record::attribute::TRUNCATED).is_some()).count();
         if lines > 0 {
             self.writer.append(Batch { records, ..Batch::default() }).await?;
         }
-        if can_repeat {
-            reservation.stored();
+        // Of a request that was refused whole nothing need be remembered.
+        if can_repeat && (lines > 0 || refused.is_none()) {
+            reservation.stored(refused.as_ref());
         }
         self.metrics.stored(format, lines, cut);
-        Ok(())
+        let Some(refused) = refused else { return Ok(()) };
+        self.metrics.refused(format, refused.lines());
+        Err(PushError::Lines(refused))
     }
 }
 
@@ -204,11 +209,15 @@ impl Push {
 /// and fuzzing.
 ///
 /// # Errors
-/// The text that the client would be answered.
+/// The text that the client would be answered when nothing is stored.
 pub fn records_of(config: &IngestConfig, format: Format, body: &Bytes) -> Result<Vec<Record>, String> {
     let redactor = Redactor::new(&config.redact, &prometheus::Registry::new()).map_err(|e| e.to_string())?;
     let builder = Builder::new(config.clone(), Arc::new(Enricher::new(config, redactor)));
-    parse(&builder, format, body).map(|decoded| decoded.records).map_err(|error| error.to_string())
+    match parse(&builder, format, body) {
+        Ok(Decoded { records, refused: Some(refused), .. }) if records.is_empty() => Err(refused.to_string()),
+        Ok(decoded) => Ok(decoded.records),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn decode(

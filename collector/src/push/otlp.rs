@@ -51,10 +51,7 @@ pub(super) struct LogRecord {
 }
 
 /// Starts the stream of a resource; gives back the attributes that all its lines carry.
-pub(super) fn start_resource(
-    resource: Attributes,
-    request: &mut Request<'_>,
-) -> Result<Attributes, PushError> {
+pub(super) fn start_resource(resource: Attributes, request: &mut Request<'_>) -> Attributes {
     let (labels, metadata): (Attributes, Attributes) =
         resource.into_iter().partition(|(name, value)| LABELS.contains(&name.as_str()) && !value.is_empty());
     let mut labels: Attributes = labels.into_iter().map(|(name, value)| (label_name(&name), value)).collect();
@@ -62,8 +59,8 @@ pub(super) fn start_resource(
         // The protocol's own word for a resource without a name.
         labels.push(("service_name".to_owned(), "unknown_service".to_owned()));
     }
-    request.start_stream(labels)?;
-    Ok(metadata)
+    request.start_stream(labels);
+    metadata
 }
 
 /// The scope's pairs, after those of its resource.
@@ -88,9 +85,10 @@ pub(super) fn add(
 ) -> Result<(), PushError> {
     let sent = [record.time_ns, record.observed_time_ns].into_iter().find(|ns| *ns > 0);
     let timestamp_ns = match sent {
-        Some(ns) => {
-            i64::try_from(ns).map_err(|_| PushError::Bad(format!("the time `{ns}` ns is out of range")))?
-        }
+        Some(ns) => match i64::try_from(ns) {
+            Ok(ns) => ns,
+            Err(_) => return request.refuse_entry(format!("the time `{ns}` ns is out of range")),
+        },
         None => request.now_ns(),
     };
     let mut metadata = Attributes::new();

@@ -95,7 +95,7 @@ pub(super) fn decode(body: &Bytes, request: &mut Request<'_>) -> Result<(), Push
     let export: Export<'_> = serde_json::from_slice(body).map_err(wrong)?;
     for resource_logs in export.resource_logs {
         let attributes = flatten(resource_logs.resource.attributes, request)?;
-        let resource = otlp::start_resource(attributes, request)?;
+        let resource = otlp::start_resource(attributes, request);
         for scope_logs in resource_logs.scope_logs {
             let Scope { name, version, attributes } = scope_logs.scope;
             let shared = otlp::scope_attributes(&resource, name, version, flatten(attributes, request)?);

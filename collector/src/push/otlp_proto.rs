@@ -28,7 +28,7 @@ fn decode_resource_logs(body: &Bytes, bytes: &[u8], request: &mut Request<'_>) -
             decode_attributes(resource, 1, request, &mut attributes)?;
         }
     }
-    let shared = otlp::start_resource(attributes, request)?;
+    let shared = otlp::start_resource(attributes, request);
     let mut message = fields(bytes);
     while let Some((number, value)) = message.next()? {
         if let (2, Value::Bytes(scope_logs)) = (number, value) {

@@ -8,6 +8,7 @@ use store::{Labels, Level, Origin, Pair, Record};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::error::PushError;
+use super::refused::Refused;
 use crate::config::IngestConfig;
 use crate::multiline::RawLine;
 use crate::parse::{Enricher, ParseOptions};
@@ -38,6 +39,8 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Decoded {
     pub(super) records: Vec<Record>,
+    /// What else the request brought.
+    pub(super) refused: Option<Refused>,
     /// Whether the same bytes mean the same lines when they come again: not where lines bring no time.
     pub(super) can_repeat: bool,
 }
@@ -45,12 +48,14 @@ pub(super) struct Decoded {
 /// The request being decoded.
 pub(super) struct Request<'a> {
     builder: &'a Builder,
+    /// `None` at the start, and where the stream is refused.
     stream: Option<Stream>,
     streams: usize,
     entries: usize,
     /// Hours since the epoch in which lines lie.
     hours: HashSet<i64>,
     records: Vec<Record>,
+    refused: Refused,
     now_ns: i64,
     /// Whether a line brought no time and got [`Request::now_ns`].
     used_now: bool,
@@ -87,6 +92,7 @@ impl Builder {
             entries: 0,
             hours: HashSet::new(),
             records: Vec::new(),
+            refused: Refused::default(),
             now_ns,
             used_now: false,
             seen: keep_once.then(HashSet::new),
@@ -118,15 +124,79 @@ impl Entry {
 // === impl Request ===
 
 impl Request<'_> {
-    /// The lines that follow belong to the stream with these labels.
-    pub(super) fn start_stream(&mut self, mut labels: Vec<(String, String)>) -> Result<(), PushError> {
+    /// The lines that follow belong to the stream with these labels. Where those are wrong, its lines are refused.
+    pub(super) fn start_stream(&mut self, labels: Vec<(String, String)>) {
+        match self.stream_of(labels) {
+            Ok(stream) => {
+                self.streams += 1;
+                self.stream = Some(stream);
+            }
+            Err(Wrong(reason)) => self.refuse_stream(reason),
+        }
+    }
+
+    /// The lines that follow are refused.
+    pub(super) fn refuse_stream(&mut self, reason: String) {
+        self.streams += 1;
+        self.stream = None;
+        self.refused.stream(reason);
+    }
+
+    /// Takes a line of the stream, or refuses it alone.
+    ///
+    /// # Errors
+    /// When the request has more than one may have: it is refused whole.
+    pub(super) fn entry(&mut self, entry: Entry) -> Result<(), PushError> {
+        self.count_line()?;
+        let Some(stream) = &self.stream else {
+            self.refused.line(None);
+            return Ok(());
+        };
+        let checked = self
+            .check_time(stream, entry.timestamp_ns)
+            .and_then(|()| self.check_metadata(stream, &entry.metadata));
+        if let Err(Wrong(reason)) = checked {
+            self.refused.line(Some(reason));
+            return Ok(());
+        }
+        let max_hours = self.builder.config.push.max_hours;
+        self.hours.insert(entry.timestamp_ns.div_euclid(HOUR_NS));
+        if self.hours.len() > max_hours {
+            return Err(PushError::TooManyHours(max_hours));
+        }
+        // A sender that repeats a line at the same time means the same line: Loki, too, keeps it once.
+        let identity = entry.identity(&stream.name);
+        if self.seen.as_mut().is_some_and(|seen| !seen.insert(identity)) {
+            return Ok(());
+        }
+        self.records.push(self.record(stream, entry));
+        Ok(())
+    }
+
+    /// Refuses a line that cannot be read as one.
+    ///
+    /// # Errors
+    /// As [`Request::entry`].
+    pub(super) fn refuse_entry(&mut self, reason: String) -> Result<(), PushError> {
+        self.count_line()?;
+        self.refused.line(Some(reason));
+        Ok(())
+    }
+
+    fn count_line(&mut self) -> Result<(), PushError> {
+        self.entries += 1;
+        let most = self.builder.config.push.max_entries;
+        if self.entries > most { Err(PushError::TooManyEntries(most)) } else { Ok(()) }
+    }
+
+    fn stream_of(&self, mut labels: Vec<(String, String)>) -> Result<Stream, Wrong> {
         let limits = &self.builder.config.push;
         labels.retain(|(_, value)| !value.is_empty());
         if labels.is_empty() {
-            return Err(bad("error at least one label pair is required per stream"));
+            return Err(wrong("error at least one label pair is required per stream"));
         }
         if labels.len() > limits.max_labels {
-            return Err(bad(format!(
+            return Err(wrong(format!(
                 "entry for stream '{}' has {} label names; limit {} (setting ingest.push.max_labels)",
                 written(&labels),
                 labels.len(),
@@ -136,38 +206,16 @@ impl Request<'_> {
         for (i, (name, value)) in labels.iter().enumerate() {
             self.check_label(&labels, name, value)?;
             if labels[..i].iter().any(|(earlier, _)| earlier == name) {
-                return Err(bad(format!("stream '{}' has duplicate label name: '{name}'", written(&labels))));
+                return Err(wrong(format!(
+                    "stream '{}' has duplicate label name: '{name}'",
+                    written(&labels)
+                )));
             }
         }
         service::discover(&self.builder.config, &mut labels);
         let level = labels.iter().find_map(|(name, value)| self.builder.enricher.level_of(name, value));
         let labels = Arc::new(Labels::new(labels));
-        self.stream = Some(Stream { name: labels.to_string(), labels, level });
-        self.streams += 1;
-        Ok(())
-    }
-
-    /// Takes a line of the stream.
-    pub(super) fn entry(&mut self, entry: Entry) -> Result<(), PushError> {
-        self.entries += 1;
-        let limits = &self.builder.config.push;
-        if self.entries > limits.max_entries {
-            return Err(PushError::TooManyEntries(limits.max_entries));
-        }
-        self.hours.insert(entry.timestamp_ns.div_euclid(HOUR_NS));
-        if self.hours.len() > limits.max_hours {
-            return Err(PushError::TooManyHours(limits.max_hours));
-        }
-        let Some(stream) = &self.stream else { return Err(bad("a line without a stream")) };
-        self.check_time(stream, entry.timestamp_ns)?;
-        self.check_metadata(stream, &entry.metadata)?;
-        // A sender that repeats a line at the same time means the same line: Loki, too, keeps it once.
-        let identity = entry.identity(&stream.name);
-        if self.seen.as_mut().is_some_and(|seen| !seen.insert(identity)) {
-            return Ok(());
-        }
-        self.records.push(self.record(stream, entry));
-        Ok(())
+        Ok(Stream { name: labels.to_string(), labels, level })
     }
 
     /// Refuses the attribute that would come after `count` others, before memory is taken for it.
@@ -183,12 +231,16 @@ impl Request<'_> {
         )))
     }
 
-    /// The request's lines, or why there is none.
+    /// The request's lines, and what is refused of it.
     pub(super) fn finish(self) -> Result<Decoded, PushError> {
         if self.streams == 0 {
             return Err(PushError::Empty);
         }
-        Ok(Decoded { records: self.records, can_repeat: !self.used_now })
+        Ok(Decoded {
+            records: self.records,
+            refused: self.refused.of(self.entries),
+            can_repeat: !self.used_now,
+        })
     }
 
     /// Time of this request, for a line that brings none.
@@ -227,27 +279,27 @@ impl Request<'_> {
         RawLine { timestamp_ns, truncated_from: Some(line.len() as u64), line: line.slice(..most) }
     }
 
-    fn check_label(&self, labels: &[(String, String)], name: &str, value: &str) -> Result<(), PushError> {
+    fn check_label(&self, labels: &[(String, String)], name: &str, value: &str) -> Result<(), Wrong> {
         let limits = &self.builder.config.push;
         let first = name.bytes().next().unwrap_or(b'0');
         if first.is_ascii_digit()
             || !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':'))
         {
-            return Err(bad(format!(
+            return Err(wrong(format!(
                 "error parsing labels '{}' with error: `{}` is no name of a label",
                 written(labels),
                 shortened(name)
             )));
         }
         if name.len() > limits.max_label_name_bytes {
-            return Err(bad(format!(
+            return Err(wrong(format!(
                 "stream '{}' has label name too long: '{}' (setting ingest.push.max_label_name_bytes)",
                 written(labels),
                 shortened(name)
             )));
         }
         if value.len() > limits.max_label_value_bytes {
-            return Err(bad(format!(
+            return Err(wrong(format!(
                 "stream '{}' has label value too long: '{}' (setting ingest.push.max_label_value_bytes)",
                 written(labels),
                 shortened(value)
@@ -256,11 +308,11 @@ impl Request<'_> {
         Ok(())
     }
 
-    fn check_metadata(&self, stream: &Stream, metadata: &[(String, String)]) -> Result<(), PushError> {
+    fn check_metadata(&self, stream: &Stream, metadata: &[(String, String)]) -> Result<(), Wrong> {
         let limits = &self.builder.config.push;
         let stream = shortened(&stream.name);
         if metadata.len() > limits.max_metadata_pairs {
-            return Err(bad(format!(
+            return Err(wrong(format!(
                 "stream '{stream}' has too many structured metadata labels: '{}', limit: '{}' \
                  (setting ingest.push.max_metadata_pairs)",
                 metadata.len(),
@@ -269,7 +321,7 @@ impl Request<'_> {
         }
         let bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
         if bytes as u64 > limits.max_metadata_bytes.0 {
-            return Err(bad(format!(
+            return Err(wrong(format!(
                 "stream '{stream}' has structured metadata too large: '{bytes}' bytes, limit: '{}' bytes \
                  (setting ingest.push.max_metadata_bytes)",
                 limits.max_metadata_bytes.0
@@ -279,7 +331,7 @@ impl Request<'_> {
             name.is_empty() || metadata[..*i].iter().any(|(earlier, _)| earlier == name)
         });
         match twice {
-            Some((_, (name, _))) => Err(bad(format!(
+            Some((_, (name, _))) => Err(wrong(format!(
                 "stream '{stream}': the name `{}` of structured metadata is empty or stands twice",
                 shortened(name)
             ))),
@@ -287,14 +339,14 @@ impl Request<'_> {
         }
     }
 
-    fn check_time(&self, stream: &Stream, timestamp_ns: i64) -> Result<(), PushError> {
+    fn check_time(&self, stream: &Stream, timestamp_ns: i64) -> Result<(), Wrong> {
         let limits = &self.builder.config.push;
         let ns = |period: store::config::Period| i64::try_from(period.0.as_nanos()).unwrap_or(i64::MAX);
         let oldest = limits.max_age.map(|most| self.now_ns.saturating_sub(ns(most)));
         if let Some(oldest) = oldest
             && timestamp_ns < oldest
         {
-            return Err(bad(format!(
+            return Err(wrong(format!(
                 "entry for stream '{}' has timestamp too old: {}, oldest acceptable timestamp is: {} \
                  (setting ingest.push.max_age)",
                 shortened(&stream.name),
@@ -304,7 +356,7 @@ impl Request<'_> {
         }
         let newest = limits.max_future.map(|most| self.now_ns.saturating_add(ns(most)));
         if newest.is_some_and(|newest| timestamp_ns > newest) {
-            return Err(bad(format!(
+            return Err(wrong(format!(
                 "entry for stream '{}' has timestamp too new: {} (setting ingest.push.max_future)",
                 shortened(&stream.name),
                 moment(timestamp_ns)
@@ -312,6 +364,13 @@ impl Request<'_> {
         }
         Ok(())
     }
+}
+
+/// Why one line or stream is refused.
+struct Wrong(String);
+
+fn wrong(reason: impl Into<String>) -> Wrong {
+    Wrong(reason.into())
 }
 
 pub(super) fn bad(message: impl Into<String>) -> PushError {

@@ -75,15 +75,34 @@ pub(super) fn text<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, PushError
     std::str::from_utf8(bytes).map_err(|_| PushError::Bad(format!("{what} is not UTF-8")))
 }
 
-/// An encoded `google.rpc.Status { code: 1, message: 2 }`; `code` below 128.
-pub(super) fn status_message(code: u8, message: &str) -> Vec<u8> {
-    let mut out = vec![0x08, code, 0x12];
-    let mut length = message.len();
-    while length >= 0x80 {
-        out.push((length & 0x7f) as u8 | 0x80);
-        length >>= 7;
-    }
-    out.push((length & 0x7f) as u8);
-    out.extend_from_slice(message.as_bytes());
+/// An encoded `google.rpc.Status { code: 1, message: 2 }`.
+pub(super) fn status_message(code: u64, message: &str) -> Vec<u8> {
+    number_and_text(code, message)
+}
+
+/// An encoded `ExportLogsServiceResponse { partial_success: 1 { rejected_log_records: 1, error_message: 2 } }`.
+pub(super) fn partial_success(rejected: u64, message: &str) -> Vec<u8> {
+    let partial = number_and_text(rejected, message);
+    let mut out = vec![0x0a];
+    put_varint(partial.len() as u64, &mut out);
+    out.extend(partial);
     out
+}
+
+/// A message whose field 1 is a number, and whose field 2 is a text.
+fn number_and_text(number: u64, text: &str) -> Vec<u8> {
+    let mut out = vec![0x08];
+    put_varint(number, &mut out);
+    out.push(0x12);
+    put_varint(text.len() as u64, &mut out);
+    out.extend_from_slice(text.as_bytes());
+    out
+}
+
+fn put_varint(mut number: u64, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
 }

@@ -1,5 +1,5 @@
 //! A hundred thousand lines in one request: what is answered with 204 is in the store, line by line and after a
-//! restart; what is answered with anything else is not.
+//! restart; what is refused is not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -134,41 +134,8 @@ async fn reopened_still_holds(server: Server, lines: &[Line]) {
     assert_stored_once(&writer.reader(), lines);
 }
 
-#[tokio::test]
-async fn one_wrong_line_at_the_end_refuses_all_and_stores_nothing() {
-    let lines = lines();
-    let body = String::from_utf8(json(&lines)).unwrap();
-    let with = |stream: &str| body.replacen("]}]}", &format!("]}},{stream}]}}"), 1);
-    let good = body.len();
-    let long = "v".repeat(5000);
-    let refused = [
-        (
-            with(r#"{"stream":{"a b":"c"},"values":[["1","x"]]}"#),
-            "error parsing labels '{a b=\"c\"}' with error",
-        ),
-        (
-            with(r#"{"stream":{},"values":[["1","x"]]}"#),
-            "error at least one label pair is required per stream",
-        ),
-        (with(r#"{"stream":{"a":"b","a":"c"},"values":[]}"#), "has duplicate label name: 'a'"),
-        (with(&format!(r#"{{"stream":{{"a":"{long}"}},"values":[]}}"#)), "has label value too long: 'vvv"),
-        (with(&format!(r#"{{"stream":{{"{long}":"a"}},"values":[]}}"#)), "has label name too long: 'vvv"),
-        (
-            with(r#"{"stream":{"a":"b"},"values":[["99999999999999999999","x"]]}"#),
-            "`99999999999999999999` is no time",
-        ),
-        (with(r#"{"stream":{"a":"b"},"values":[["-",""]]}"#), "`-` is no time"),
-        (
-            with(r#"{"stream":{"a":"b"},"values":[["1600000000000000000","x"]]}"#),
-            "has timestamp too old: 2020-09-13T12:26:40Z",
-        ),
-        (
-            with(r#"{"stream":{"a":"b"},"values":[["9000000000000000000","x"]]}"#),
-            "has timestamp too new: 2255-03-14",
-        ),
-        (body.get(..good - 1).unwrap().to_owned(), "no push request"),
-        (body.clone() + "}", "no push request"),
-    ];
+/// Lines may be as old as the first one, and ten minutes ahead of the clock.
+fn with_bounds_of_time() -> IngestConfig {
     let age_of_the_first = SystemTime::now()
         .duration_since(UNIX_EPOCH + Duration::from_nanos(FIRST_NS.cast_unsigned()))
         .unwrap();
@@ -177,10 +144,87 @@ async fn one_wrong_line_at_the_end_refuses_all_and_stores_nothing() {
         max_future: Some(Period(Duration::from_secs(600))),
         ..PushConfig::default()
     };
-    let server = server(&IngestConfig { push, ..IngestConfig::default() });
-    for (body, reason) in refused {
-        assert!(body.len() + 1 >= good, "{reason}: the rest of the request is missing");
-        let (status, text) = server.post(LOKI, &[JSON], body).await;
+    IngestConfig { push, ..IngestConfig::default() }
+}
+
+/// Times beyond these bounds, and what is said of them.
+const WRONG_TIMES: [(i64, &str); 2] = [
+    (1_600_000_000_000_000_000, "has timestamp too old: 2020-09-13T12:26:40Z"),
+    (9_000_000_000_000_000_000, "has timestamp too new: 2255-03-14"),
+];
+
+#[tokio::test]
+async fn wrong_lines_and_streams_are_refused_alone_and_counted() {
+    let lines = lines();
+    let long = "v".repeat(5000);
+    let wrong_labels = [
+        (r#"{"a b":"c"}"#.to_owned(), "error parsing labels '{a b=\"c\"}' with error"),
+        ("{}".to_owned(), "error at least one label pair is required per stream"),
+        (r#"{"a":"b","a":"c"}"#.to_owned(), "has duplicate label name: 'a'"),
+        (format!(r#"{{"a":"{long}"}}"#), "has label value too long: 'vvv"),
+        (format!(r#"{{"{long}":"a"}}"#), "has label name too long: 'vvv"),
+    ];
+    let mut more: Vec<String> = wrong_labels
+        .iter()
+        .map(|(labels, _)| {
+            format!(r#"{{"stream":{labels},"values":[["{FIRST_NS}","x"],["{FIRST_NS}","y"]]}}"#)
+        })
+        .collect();
+    more.extend(WRONG_TIMES.map(|(ns, _)| format!(r#"{{"stream":{{"a":"b"}},"values":[["{ns}","x"]]}}"#)));
+    let body = String::from_utf8(json(&lines)).unwrap();
+    let body = body.replacen("]}]}", &format!("]}},{}]}}", more.join(",")), 1);
+    let server = server(&with_bounds_of_time());
+    // Sent again, because the answer was lost: the same answer, and nothing is stored twice.
+    for _ in 0..2 {
+        let (status, text) = server.post(LOKI, &[JSON], body.clone()).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{text}");
+        for (_, reason) in &wrong_labels {
+            assert!(text.contains(reason), "{reason}: {text}");
+        }
+        for (_, reason) in WRONG_TIMES {
+            assert!(text.contains(reason), "{reason}: {text}");
+        }
+        let total = LINES + wrong_labels.len() * 2 + WRONG_TIMES.len();
+        assert!(text.ends_with(&format!("total ignored: {} out of {total}\n", total - LINES)), "{text}");
+        assert_stored_once(&server.writer.reader(), &lines);
+    }
+    reopened_still_holds(server, &lines).await;
+}
+
+#[tokio::test]
+async fn wrong_lines_of_protobuf_are_refused_alone_and_counted() {
+    let good = lines();
+    let mut all = good.clone();
+    all.extend(WRONG_TIMES.map(|(ns, _)| ("s0".to_owned(), ns, b"x".to_vec())));
+    let server = server(&with_bounds_of_time());
+    let (status, text) = server.post(LOKI, &[PROTOBUF], protobuf(&all)).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{text}");
+    for (_, reason) in WRONG_TIMES {
+        assert!(text.contains(reason), "{reason}: {text}");
+    }
+    assert!(text.ends_with(&format!("total ignored: 2 out of {}\n", LINES + 2)), "{text}");
+    assert_stored_once(&server.writer.reader(), &good);
+    reopened_still_holds(server, &good).await;
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_read_to_its_end_is_refused_whole() {
+    let lines = lines();
+    let body = String::from_utf8(json(&lines)).unwrap();
+    let with = |stream: &str| body.replacen("]}]}", &format!("]}},{stream}]}}"), 1);
+    let refused = [
+        (
+            with(r#"{"stream":{"a":"b"},"values":[["99999999999999999999","x"]]}"#),
+            "`99999999999999999999` is no time",
+        ),
+        (with(r#"{"stream":{"a":"b"},"values":[["-",""]]}"#), "`-` is no time"),
+        (body.get(..body.len() - 1).unwrap().to_owned(), "no push request"),
+        (body.clone() + "}", "no push request"),
+    ];
+    let server = server(&IngestConfig::default());
+    for (refused, reason) in refused {
+        assert!(refused.len() + 1 >= body.len(), "{reason}: the rest of the request is missing");
+        let (status, text) = server.post(LOKI, &[JSON], refused).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{reason}: {text}");
         assert!(text.contains(reason), "{reason}: {text}");
     }

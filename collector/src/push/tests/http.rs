@@ -12,7 +12,7 @@ use tower::ServiceExt as _;
 
 use super::export;
 use super::messages::loki::{PushRequest, Stream as ProtoStream};
-use super::messages::otlp::Any;
+use super::messages::otlp::{Any, Export};
 use crate::config::{IngestConfig, PushConfig};
 use crate::parse::Enricher;
 use crate::push::router;
@@ -91,13 +91,10 @@ async fn the_same_request_again_is_answered_204_and_stored_once() {
 #[tokio::test]
 async fn a_refused_push_stores_nothing_and_says_why() {
     let server = server(&IngestConfig::default());
-    let half =
-        r#"{"streams":[{"stream":{"a":"b"},"values":[["1","x"]]},{"stream":{},"values":[["1","x"]]}]}"#;
-    let (status, text) = server.post(LOKI, &[JSON], half).await;
-    assert_eq!(
-        (status, text.trim()),
-        (StatusCode::BAD_REQUEST, "error at least one label pair is required per stream")
-    );
+    let wrong = r#"{"streams":[{"stream":{},"values":[["1","x"]]}]}"#;
+    let (status, text) = server.post(LOKI, &[JSON], wrong).await;
+    let reason = "error at least one label pair is required per stream, total ignored: 1 out of 1";
+    assert_eq!((status, text.trim()), (StatusCode::BAD_REQUEST, reason));
     let (status, _) = server.post(LOKI, &[JSON, ("content-encoding", "br")], BODY).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     let proto =
@@ -144,6 +141,39 @@ async fn otlp_answers_in_the_notation_of_the_request() {
     let (status, text) = server.post(path, &[proto], vec![0xff]).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert!(text.contains("no protobuf message"), "{text}");
+}
+
+#[tokio::test]
+async fn otlp_tells_what_it_refused_of_a_request_that_it_stored() {
+    let server = server(&IngestConfig::default());
+    let (path, proto) = ("/otlp/v1/logs", ("content-type", "application/x-protobuf"));
+    let record = |ns: &str| format!(r#"{{"timeUnixNano":"{ns}","body":{{"stringValue":"x"}}}}"#);
+    let json =
+        |records: &str| format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{records}]}}]}}]}}"#);
+    let (good, late) = (record("1700000000000000000"), record("9999999999999999999"));
+    let reason = "the time `9999999999999999999` ns is out of range, total ignored: 1 out of";
+    let (status, text) = server.post(path, &[JSON], json(&format!("{late},{good}"))).await;
+    assert_eq!(status, StatusCode::OK, "{text}");
+    let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(answer["partialSuccess"]["rejectedLogRecords"], "1");
+    assert_eq!(answer["partialSuccess"]["errorMessage"], format!("{reason} 2"));
+    assert_eq!(server.stored(), 1);
+
+    let (status, text) = server.post(path, &[JSON], json(&late)).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(text.contains(&format!("{reason} 1")), "{text}");
+
+    let mut request = Export::decode(export(vec![], Any::Text("y".into())).as_slice()).unwrap();
+    let records = &mut request.resource_logs[0].scope_logs[0].log_records;
+    records.push(records[0].clone());
+    records[0].time_unix_nano = 9_999_999_999_999_999_999;
+    let (status, text) = server.post(path, &[proto], request.encode_to_vec()).await;
+    assert_eq!(status, StatusCode::OK, "{text}");
+    let message = format!("{reason} 2");
+    let length = char::from(u8::try_from(message.len()).unwrap());
+    let whole = char::from(u8::try_from(message.len() + 4).unwrap());
+    assert_eq!(text, format!("\n{whole}\u{8}\u{1}\u{12}{length}{message}"));
+    assert_eq!(server.stored(), 2);
 }
 
 #[tokio::test]

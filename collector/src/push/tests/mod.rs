@@ -22,7 +22,8 @@ fn builder(config: IngestConfig) -> Builder {
 }
 
 fn decoded(config: IngestConfig, format: Format, body: &[u8]) -> Result<Vec<Record>, PushError> {
-    parse(&builder(config), format, &Bytes::copy_from_slice(body)).map(|decoded| decoded.records)
+    let decoded = parse(&builder(config), format, &Bytes::copy_from_slice(body))?;
+    decoded.refused.map_or(Ok(decoded.records), |refused| Err(PushError::Lines(refused)))
 }
 
 fn loki_json(config: IngestConfig, body: &str) -> Result<Vec<Record>, PushError> {
