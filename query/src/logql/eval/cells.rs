@@ -104,56 +104,78 @@ impl Cell {
     }
 }
 
-/// The panes of one series that hold samples, by number.
+/// The panes of one series that hold samples.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cells {
-    cells: Vec<(u32, Cell)>,
-    /// Place of the cell used last: lines come in order of time, so it is often the next as well.
+    /// The one found first, at hand without another read: many series have no other.
+    first: Option<(u32, Cell)>,
+    /// All others, by number.
+    others: Vec<(u32, Cell)>,
+    /// Place of the cell used last, 0 for the first and 1 for the first of the others: lines come in order of time, so it
+    /// is often the next as well.
     last: usize,
 }
 
 impl Cells {
     pub(super) fn add(&mut self, kind: Kind, pane: u32, ts_ns: i64, value: f64) {
-        match self.cells.get_mut(self.last) {
+        match self.last() {
             Some((known, Cell::Samples(samples))) if *known == pane => samples.push((ts_ns, value)),
             Some((known, Cell::Sum(sum))) if *known == pane => *sum += value,
             _ => self.join(kind, pane, Cell::of(kind, ts_ns, value)),
         }
     }
 
+    fn last(&mut self) -> Option<&mut (u32, Cell)> {
+        match self.last.checked_sub(1) {
+            None => self.first.as_mut(),
+            Some(other) => self.others.get_mut(other),
+        }
+    }
+
     fn join(&mut self, kind: Kind, pane: u32, cell: Cell) {
-        if self.cells.get(self.last).is_none_or(|(known, _)| *known != pane) {
-            match self.cells.binary_search_by_key(&pane, |(known, _)| *known) {
-                Ok(found) => self.last = found,
+        let Some((first, _)) = &self.first else {
+            self.first = Some((pane, cell));
+            return;
+        };
+        if *first == pane {
+            self.last = 0;
+        } else if self.last().is_none_or(|(known, _)| *known != pane) {
+            match self.others.binary_search_by_key(&pane, |(known, _)| *known) {
+                Ok(found) => self.last = found + 1,
                 Err(place) => {
-                    self.cells.insert(place, (pane, cell));
-                    self.last = place;
+                    self.others.insert(place, (pane, cell));
+                    self.last = place + 1;
                     return;
                 }
             }
         }
-        match (&mut self.cells[self.last].1, cell) {
-            (Cell::Samples(samples), Cell::Samples(mut more)) => samples.append(&mut more),
-            (known, cell) => known.join(kind, &cell),
+        match (self.last(), cell) {
+            (Some((_, Cell::Samples(samples))), Cell::Samples(mut more)) => samples.append(&mut more),
+            (Some((_, known)), cell) => known.join(kind, &cell),
+            (None, _) => {} // the place is one just found
         }
     }
 
     /// Adds what another thread found.
     pub(super) fn merge(&mut self, kind: Kind, other: Self) {
-        for (pane, cell) in other.cells {
+        for (pane, cell) in other.first.into_iter().chain(other.others) {
             self.join(kind, pane, cell);
         }
     }
 
     /// The value of every window with samples.
     pub(super) fn points(
-        mut self,
+        self,
         windows: &Windows,
         steps: u32,
         kind: Kind,
         mut value: impl FnMut(Window<'_>, u32) -> f64,
     ) -> Vec<(u32, f64)> {
-        for (_, cell) in &mut self.cells {
+        let mut cells = self.others;
+        if let Some((pane, cell)) = self.first {
+            cells.insert(cells.partition_point(|(known, _)| *known < pane), (pane, cell));
+        }
+        for (_, cell) in &mut cells {
             if let Cell::Samples(samples) = cell {
                 samples.sort_by_key(|(ts_ns, _)| *ts_ns);
             }
@@ -162,14 +184,14 @@ impl Cells {
         let (mut from, mut to) = (0, 0);
         for k in 0..steps {
             let (first, last) = windows.panes_of(k);
-            while self.cells.get(from).is_some_and(|(pane, _)| *pane < first) {
+            while cells.get(from).is_some_and(|(pane, _)| *pane < first) {
                 from += 1;
             }
             to = to.max(from);
-            while self.cells.get(to).is_some_and(|(pane, _)| *pane <= last) {
+            while cells.get(to).is_some_and(|(pane, _)| *pane <= last) {
                 to += 1;
             }
-            if let Some((head, tail)) = self.cells.get(from..to).and_then(<[_]>::split_first) {
+            if let Some((head, tail)) = cells.get(from..to).and_then(<[_]>::split_first) {
                 let window = match tail {
                     [] => Window { cell: std::borrow::Cow::Borrowed(&head.1) },
                     _ => {

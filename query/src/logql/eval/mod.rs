@@ -5,7 +5,9 @@
 
 mod binary;
 mod cells;
+mod key;
 mod samples;
+mod series;
 mod vector;
 mod windows;
 

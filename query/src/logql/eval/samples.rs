@@ -5,12 +5,13 @@
 //! counts say all that is asked are not opened.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use store::{Block, BlockRef, Labels, Level};
 
-use super::cells::{Cells, Kind};
+use super::cells::Kind;
+use super::key::{self, KeyLabels};
+use super::series::{Sample, SeriesTable};
 use super::windows::Windows;
 use super::{Environment, EvalError, Matrix, Series};
 use crate::exec::ExecError;
@@ -25,13 +26,6 @@ use crate::logql::units;
 const SAMPLE_ERROR: &str = "SampleExtractionErr";
 /// Samples kept one by one (`quantile_over_time`, `rate_counter`), per thread: 16 bytes each.
 const MAX_KEPT_SAMPLES: usize = 32 << 20;
-
-/// Which labels tell series apart.
-#[derive(Clone, Debug)]
-enum KeyLabels {
-    By(Vec<String>),
-    Without(Vec<String>),
-}
 
 /// A compiled range aggregation.
 #[derive(Debug)]
@@ -53,12 +47,12 @@ impl<'a> Plan<'a> {
     #[expect(clippy::option_option, reason = "an aggregation without grouping is one group")]
     pub(crate) fn new(range: &'a RangeAggregation, outer: Option<Option<&Grouping>>) -> Result<Self, String> {
         let unwrapped = range.unwrap.as_ref().map(|unwrap| unwrap.label.as_str());
-        let key = key_labels(range, outer);
+        let key = KeyLabels::of(range, outer);
         let mut references = of_log(&range.log);
         for filter in range.unwrap.iter().flat_map(|unwrap| &unwrap.filters) {
             references.add_filter(filter);
         }
-        references_of_key(&mut references, &key, unwrapped);
+        key.add_references(&mut references, unwrapped);
         let wanted = matches!(key, KeyLabels::By(_)).then_some(&references);
         let filters = range.unwrap.iter().flat_map(|unwrap| &unwrap.filters).map(LabelTest::new);
         Ok(Self {
@@ -119,51 +113,12 @@ impl<'a> Plan<'a> {
     }
 }
 
-#[expect(clippy::option_option, reason = "an aggregation without grouping is one group")]
-fn key_labels(range: &RangeAggregation, outer: Option<Option<&Grouping>>) -> KeyLabels {
-    let unwrapped = range.unwrap.iter().map(|unwrap| unwrap.label.clone());
-    let own = |grouping: &Grouping| {
-        let mut names = grouping.labels.clone();
-        if grouping.without {
-            names.extend(unwrapped.clone());
-            KeyLabels::Without(names)
-        } else {
-            names.sort();
-            names.dedup();
-            KeyLabels::By(names)
-        }
-    };
-    match (outer, &range.grouping) {
-        _ if range.op == RangeOp::AbsentOverTime => KeyLabels::By(Vec::new()),
-        (Some(None), _) => KeyLabels::By(Vec::new()),
-        (Some(Some(grouping)), _) => match own(grouping) {
-            // The inner aggregation has taken the unwrapped label away before the outer one groups.
-            KeyLabels::By(mut names) => {
-                names.retain(|name| unwrapped.clone().all(|label| label != *name));
-                KeyLabels::By(names)
-            }
-            without => without,
-        },
-        (None, Some(grouping)) => own(grouping),
-        (None, None) => KeyLabels::Without(unwrapped.collect()),
-    }
-}
-
-fn references_of_key(references: &mut References, key: &KeyLabels, unwrapped: Option<&str>) {
-    if let KeyLabels::By(names) = key {
-        names.iter().for_each(|name| references.add(name));
-    }
-    unwrapped.into_iter().for_each(|name| references.add(name));
-}
-
 /// The sums of one thread.
 #[derive(Debug, Default)]
 struct Sums {
-    index: HashMap<Box<str>, usize>,
-    series: Vec<(LabelSet, Cells)>,
-    /// Key of the line at hand, and key and place of the one before: lines of one series often follow each other.
+    series: SeriesTable,
+    /// Key of the line at hand.
     key: String,
-    last: Option<(String, usize)>,
     kept_samples: usize,
     /// The first line with an error: the query fails.
     failed: Option<String>,
@@ -212,7 +167,10 @@ impl Sampler<'_> {
             return Ok(());
         }
         self.env.context.charge(block)?;
-        self.add_rows(sums, &*block.open()?)
+        let added = self.add_rows(sums, &*block.open()?);
+        let settled = sums.series.settle(self.plan.kind, self.env.max_series);
+        settled.ok_or_else(|| self.too_many_series())?;
+        added
     }
 
     /// Adds a block that lies within one pane by its counts; false when they are not enough.
@@ -239,14 +197,14 @@ impl Sampler<'_> {
             scratch.begin(block.labels(), Level::Unset, std::iter::empty(), |_| false);
             let place = self.place(sums, &scratch)?;
             #[expect(clippy::cast_precision_loss, reason = "no block has 2^53 bytes")]
-            sums.series[place].1.add(self.plan.kind, pane, block.min_ns(), block.line_bytes() as f64);
+            sums.series.cells(place).add(self.plan.kind, pane, block.min_ns(), block.line_bytes() as f64);
             return Ok(true);
         }
         for (level, count) in Level::ALL.into_iter().zip(counts) {
             if count > 0 {
                 scratch.begin(block.labels(), level, std::iter::empty(), |_| false);
                 let place = self.place(sums, &scratch)?;
-                sums.series[place].1.add(self.plan.kind, pane, block.min_ns(), f64::from(count));
+                sums.series.cells(place).add(self.plan.kind, pane, block.min_ns(), f64::from(count));
             }
         }
         Ok(true)
@@ -304,11 +262,6 @@ impl Sampler<'_> {
                 ));
                 return Ok(());
             }
-            let place = match known_place {
-                Some(place) => place,
-                None => self.place(sums, &scratch)?,
-            };
-            known_place = by_stream.then_some(place);
             if self.plan.kind == Kind::Samples {
                 sums.kept_samples += 1;
                 if sums.kept_samples > MAX_KEPT_SAMPLES {
@@ -322,7 +275,18 @@ impl Sampler<'_> {
             if ts_ns > until_ns {
                 (pane, until_ns) = self.windows.pane_until(ts_ns);
             }
-            sums.series[place].1.add(self.plan.kind, pane, ts_ns, value);
+            if let Some(place) = known_place {
+                sums.series.cells(place).add(self.plan.kind, pane, ts_ns, value);
+            } else if by_stream {
+                let place = self.place(sums, &scratch)?;
+                sums.series.cells(place).add(self.plan.kind, pane, ts_ns, value);
+                known_place = Some(place);
+            } else {
+                self.set_key(sums, &scratch);
+                let sample = Sample { pane, ts_ns, value };
+                let added = sums.series.add(self.plan.kind, &sums.key, sample, self.env.max_series);
+                added.ok_or_else(|| self.too_many_series())?;
+            }
         }
         Ok(())
     }
@@ -352,38 +316,29 @@ impl Sampler<'_> {
 
     /// Place of the series to which the line belongs.
     fn place(&self, sums: &mut Sums, scratch: &Scratch) -> Result<usize, ExecError> {
+        self.set_key(sums, scratch);
+        sums.series.place(&sums.key, self.env.max_series).ok_or_else(|| self.too_many_series())
+    }
+
+    fn set_key(&self, sums: &mut Sums, scratch: &Scratch) {
         let labels = &scratch.labels;
         sums.key.clear();
         match &self.plan.key {
-            KeyLabels::By(names) => names.iter().for_each(|name| add_to_key(&mut sums.key, labels.get(name))),
+            KeyLabels::By(names) => names.iter().for_each(|name| key::push(&mut sums.key, labels.get(name))),
             KeyLabels::Without(names) => {
                 for (name, value) in self.labels_without(names, labels) {
-                    add_to_key(&mut sums.key, Some(name));
-                    add_to_key(&mut sums.key, Some(value));
+                    key::push(&mut sums.key, Some(name));
+                    key::push(&mut sums.key, Some(value));
                 }
             }
         }
-        match &mut sums.last {
-            Some((key, place)) if *key == sums.key => return Ok(*place),
-            Some((key, _)) => std::mem::swap(key, &mut sums.key),
-            last @ None => *last = Some((std::mem::take(&mut sums.key), 0)),
+    }
+
+    const fn too_many_series(&self) -> ExecError {
+        ExecError::TooManyPoints {
+            limit: self.env.max_series,
+            hint: "group by fewer labels, or drop labels that differ from line to line",
         }
-        let Some((key, last_place)) = &mut sums.last else { return Ok(0) };
-        if let Some(place) = sums.index.get(key.as_str()) {
-            *last_place = *place;
-            return Ok(*place);
-        }
-        let place = sums.series.len();
-        if place >= self.env.max_series {
-            return Err(ExecError::TooManyPoints {
-                limit: self.env.max_series,
-                hint: "group by fewer labels, or drop labels that differ from line to line",
-            });
-        }
-        *last_place = place;
-        sums.index.insert(key.as_str().into(), place);
-        sums.series.push((self.series_labels(labels), Cells::default()));
-        Ok(place)
     }
 
     /// The labels that tell series apart when all but `names` do, by name.
@@ -399,29 +354,13 @@ impl Sampler<'_> {
         pairs
     }
 
-    fn series_labels(&self, labels: &LineLabels) -> LabelSet {
-        match &self.plan.key {
-            KeyLabels::By(names) => {
-                LabelSet::new(names.iter().filter_map(|name| Some((name.as_str(), labels.get(name)?))))
-            }
-            KeyLabels::Without(names) => LabelSet::new(self.labels_without(names, labels)),
+    fn merge(&self, sums: &mut Sums, mut more: Sums) {
+        if more.series.len() > sums.series.len() {
+            std::mem::swap(sums, &mut more);
         }
-    }
-
-    fn merge(&self, sums: &mut Sums, more: Sums) {
         sums.kept_samples += more.kept_samples;
         sums.failed = sums.failed.take().or(more.failed);
-        let mut cells: Vec<Option<(LabelSet, Cells)>> = more.series.into_iter().map(Some).collect();
-        for (key, place) in more.index {
-            let Some((labels, theirs)) = cells.get_mut(place).and_then(Option::take) else { continue };
-            match sums.index.get(&key) {
-                Some(ours) => sums.series[*ours].1.merge(self.plan.kind, theirs),
-                None => {
-                    sums.index.insert(key, sums.series.len());
-                    sums.series.push((labels, theirs));
-                }
-            }
-        }
+        sums.series.merge(self.plan.kind, more.series);
     }
 
     fn matrix(&self, sums: Sums) -> Result<Matrix, EvalError> {
@@ -430,8 +369,8 @@ impl Sampler<'_> {
         #[expect(clippy::cast_precision_loss, reason = "seconds need no nanoseconds")]
         let seconds = range.range_ns as f64 / 1e9;
         let quantile = range.parameter.unwrap_or(f64::NAN);
-        let mut matrix = Matrix::new();
-        for (labels, cells) in sums.series {
+        let mut matrix = Matrix::with_capacity(sums.series.len());
+        sums.series.into_each(|key, cells| {
             self.env.context.check()?;
             let points = cells.points(&self.windows, steps, self.plan.kind, |window, k| match range.op {
                 RangeOp::Rate | RangeOp::BytesRate => window.value() / seconds,
@@ -444,26 +383,15 @@ impl Sampler<'_> {
                 _ => window.value(),
             });
             if !points.is_empty() {
-                matrix.push(Series { labels: Arc::new(labels), points });
+                matrix.push(Series { labels: Arc::new(self.plan.key.labels(key)), points });
             }
-        }
+            Ok::<(), ExecError>(())
+        })?;
         if range.op == RangeOp::AbsentOverTime {
             return Ok(absent(range, steps, &matrix));
         }
         Ok(matrix)
     }
-}
-
-/// Appends a text, or that there is none, so that no two lists of texts give the same key: first its length, six bits a
-/// character.
-fn add_to_key(key: &mut String, text: Option<&str>) {
-    let mut length = text.map_or(0, |text| text.len() + 1);
-    while length >= 64 {
-        key.push(char::from(64 | (length & 63) as u8));
-        length >>= 6;
-    }
-    key.push(char::from(length as u8));
-    key.push_str(text.unwrap_or_default());
 }
 
 /// One series, with the labels the selector states, wherever there is nothing.

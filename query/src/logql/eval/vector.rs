@@ -69,6 +69,9 @@ fn sort(op: VectorOp, mut matrix: Matrix) -> Matrix {
 
 /// Numbers of the series of each group, with the group's labels.
 fn groups(grouping: Option<&Grouping>, matrix: &Matrix) -> Vec<(LabelSet, Vec<usize>)> {
+    if grouping.is_none() && !matrix.is_empty() {
+        return vec![(LabelSet::default(), (0..matrix.len()).collect())];
+    }
     let mut index: HashMap<LabelSet, usize> = HashMap::new();
     let mut groups: Vec<(LabelSet, Vec<usize>)> = Vec::new();
     for (i, series) in matrix.iter().enumerate() {
