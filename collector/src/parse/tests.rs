@@ -162,6 +162,27 @@ fn levels_come_from_fields_before_words() {
     }
 }
 
+/// Lines and the level Loki detects in them, when `BINNACLE_LOGQL_CASES` names a folder with such cases.
+#[test]
+fn levels_are_those_loki_detects() {
+    let Some(folder) = std::env::var_os("BINNACLE_LOGQL_CASES") else { return };
+    let path = std::path::Path::new(&folder).join("detected-level.json");
+    let cases: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let cases = cases["cases"].as_array().unwrap();
+    let wrong: Vec<String> = cases
+        .iter()
+        .filter(|case| record(case["line"].as_str().unwrap()).level.name() != case["level"].as_str())
+        .map(|case| format!("{case}: {:?}", record(case["line"].as_str().unwrap()).level))
+        .collect();
+    assert!(
+        !cases.is_empty() && wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        cases.len(),
+        wrong.join("\n")
+    );
+}
+
 #[test]
 fn a_stack_trace_is_an_error_unless_its_first_line_says_otherwise() {
     for (line, level) in [
