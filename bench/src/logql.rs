@@ -10,8 +10,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use crate::SEED;
 use crate::process;
 use crate::server::{Server, load};
+use crate::services::Services;
 
 /// The made-up lines lie within this hour.
 const START: &str = "2026-11-20T09:59:00Z";
@@ -83,7 +85,8 @@ fn questions(file: &Path) -> Result<Vec<Question>> {
     };
     Ok(vec![
         grep("trace id", &trace_id),
-        grep("phrase of frequent words", "stapro reterre acout"),
+        grep("rare phrase (15 lines) of frequent words", &Services::new(SEED).rare_phrase()),
+        grep("phrase that seven blocks in ten hold (937 lines)", "stapro reterre acout"),
         Question {
             name: "regular expression",
             logql: format!("{lines} |~ `{pattern}`"),

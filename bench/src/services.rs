@@ -58,6 +58,9 @@ const SYLLABLES: [&str; 32] = [
     "ry",
 ];
 
+/// Every so many lines has a message that no template makes, of words that most blocks have.
+const LINES_PER_RARE: u64 = 100_000;
+
 /// SplitMix64: small, seeded, good enough for made-up logs.
 #[derive(Clone, Debug)]
 struct Random(u64);
@@ -100,6 +103,7 @@ pub(crate) struct Services {
     paths: Vec<String>,
     traces: Vec<u128>,
     time_us: i64,
+    lines: u64,
 }
 
 impl Services {
@@ -129,7 +133,12 @@ impl Services {
         for _ in 0..TRACES {
             traces.push(u128::from(random.next()) << 64 | u128::from(random.next()));
         }
-        Self { random, words, templates, paths, traces, time_us: 1_795_168_800_000_000 }
+        Self { random, words, templates, paths, traces, time_us: 1_795_168_800_000_000, lines: 0 }
+    }
+
+    /// The message of one in [`LINES_PER_RARE`] lines: frequent words that nowhere else follow each other so.
+    pub(crate) fn rare_phrase(&self) -> String {
+        rare_phrase(&self.words)
     }
 
     /// Appends the next line, without its end.
@@ -152,18 +161,26 @@ impl Services {
         write(format_args!(
             r#"{{"timestamp":"{time:.6}","level":"{level}","service":"{service}","trace_id":"{trace:032x}","message":""#
         ));
+        let mut message = String::new();
         for (i, piece) in template.iter().enumerate() {
             let space = if i == 0 { "" } else { " " };
-            match piece {
-                Piece::Word(word) => write(format_args!("{space}{}", self.words[*word])),
-                Piece::Number => write(format_args!("{space}{}", random.skewed(100_000))),
-                Piece::Hex => write(format_args!("{space}{:012x}", random.next() >> 16)),
+            let written = match piece {
+                Piece::Word(word) => write!(message, "{space}{}", self.words[*word]),
+                Piece::Number => write!(message, "{space}{}", random.skewed(100_000)),
+                Piece::Hex => write!(message, "{space}{:012x}", random.next() >> 16),
                 Piece::Address => {
                     let [_, a, b, c, ..] = random.next().to_be_bytes();
-                    write(format_args!("{space}10.{a}.{b}.{c}:{}", 1024 + random.below(60_000)));
+                    write!(message, "{space}10.{a}.{b}.{c}:{}", 1024 + random.below(60_000))
                 }
-            }
+            };
+            written.expect("a string takes any text");
         }
+        // Whatever the template has drawn is drawn all the same: all other lines stay what they were.
+        self.lines += 1;
+        if self.lines % LINES_PER_RARE == LINES_PER_RARE / 2 {
+            message = rare_phrase(&self.words);
+        }
+        write(format_args!("{message}"));
         let status = [200, 200, 200, 200, 201, 204, 304, 400, 404, 500][random.skewed(10) as usize];
         let path = &self.paths[random.below(60_000) as usize];
         let latency = random.skewed(200_000);
@@ -174,4 +191,8 @@ impl Services {
             random.skewed(100_000)
         ));
     }
+}
+
+fn rare_phrase(words: &[String]) -> String {
+    [4, 2, 0, 3].map(|word: usize| words[word].as_str()).join(" ")
 }

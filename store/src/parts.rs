@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::block::BlockError;
+use crate::block::{BlockError, Budget};
 use crate::catalog::{PartRow, WindowRow};
 use crate::part::Part;
 
@@ -45,7 +45,7 @@ impl PartEntry {
         if let Some(part) = &*open {
             return Ok(Arc::clone(part));
         }
-        let part = Arc::new(Part::open(&self.path)?);
+        let part = Arc::new(Part::open(&self.path)?.remembering(&open_parts.templates));
         *open = Some(Arc::clone(&part));
         drop(open);
         open_parts.opened(self);
@@ -59,11 +59,15 @@ impl PartEntry {
 
 /// Which parts are open, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct OpenParts(Mutex<VecDeque<std::sync::Weak<PartEntry>>>);
+pub(crate) struct OpenParts {
+    parts: Mutex<VecDeque<std::sync::Weak<PartEntry>>>,
+    /// What they may remember.
+    templates: Arc<Budget>,
+}
 
 impl OpenParts {
     fn opened(&self, entry: &Arc<PartEntry>) {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         open.push_back(Arc::downgrade(entry));
         let closed = if open.len() > MAX_OPEN_PARTS { open.pop_front() } else { None };
         drop(open);

@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use store::block::BlockError;
-use store::{BlockRef, StreamId, TimeRange};
+use store::{Block, BlockRef, StreamId, TimeRange};
 
+use super::fold::lies_within;
 use super::select::{Order, Select};
 use super::{Context, ExecError, on_threads};
 
@@ -190,13 +191,20 @@ impl<S: Select> BlockReader<'_, S> {
     fn rows(&self, bound: Option<Key>) -> Result<(Vec<(Key, S::Item)>, bool), BlockError> {
         let block = self.block.open()?;
         let first_seq = self.block.min_seq();
-        let timestamps = block.timestamps()?;
         let mut rows = Vec::new();
         let mut bytes = 0;
         let mut cut = false;
+        let mut failed = None;
         let order = self.request.order;
-        self.select.select(&block, self.span(timestamps), order, &mut |row, item| {
-            let key = Key { ts_ns: timestamps[row], stream: block.stream(), seq: first_seq + row as u64 };
+        self.select.select(&block, self.span(&block)?, order, &mut |row, item| {
+            let ts_ns = match block.timestamps() {
+                Ok(timestamps) => timestamps[row],
+                Err(error) => {
+                    failed = Some(error);
+                    return ControlFlow::Break(());
+                }
+            };
+            let key = Key { ts_ns, stream: block.stream(), seq: first_seq + row as u64 };
             if self.request.after.is_some_and(|after| !before(order, after, key)) {
                 return ControlFlow::Continue(());
             }
@@ -209,12 +217,16 @@ impl<S: Select> BlockReader<'_, S> {
             rows.push((key, item));
             ControlFlow::Continue(())
         })?;
-        Ok((rows, cut))
+        failed.map_or(Ok((rows, cut)), Err)
     }
 
     /// Rows within the time range and not wholly before the page.
-    fn span(&self, timestamps: &[i64]) -> Range<usize> {
+    fn span(&self, block: &Block) -> Result<Range<usize>, BlockError> {
         let range = self.request.range;
+        if self.request.after.is_none() && lies_within(self.block, range) {
+            return Ok(0..block.len()); // most blocks hold no hit: their times are not read
+        }
+        let timestamps = block.timestamps()?;
         let mut start = timestamps.partition_point(|ts| *ts < range.start_ns);
         let mut end = timestamps.partition_point(|ts| *ts < range.end_ns);
         match (self.request.order, self.request.after) {
@@ -226,6 +238,6 @@ impl<S: Select> BlockReader<'_, S> {
             }
             (_, None) => {}
         }
-        start..end.max(start)
+        Ok(start..end.max(start))
     }
 }

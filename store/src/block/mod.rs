@@ -29,6 +29,7 @@ pub(crate) use lines::Separated;
 pub(crate) use pack::{crc, unpack};
 use pairs::Values;
 pub use pairs::{NamedPairs, Pairs};
+pub(crate) use shapes::{Budget, Templates};
 use shapes::{ByteSet, Column, Finder, PackedHex, Resolved, Shapes};
 pub use shapes::{Needle, Rows};
 pub(crate) use stored::Stored;
@@ -317,6 +318,11 @@ impl Block {
     /// What is known of value column `number` without reading it.
     fn column_meta(&self, number: usize) -> Option<&ColumnMeta> {
         self.stored.as_ref()?.value_meta(number)
+    }
+
+    /// What is remembered of the block's part, and the block's number there.
+    fn templates(&self) -> Option<(&Templates, u32)> {
+        self.stored.as_ref()?.templates()
     }
 
     /// What is known of pair column `i` without reading it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::encode::{ASCII_LINES, code};
 use super::header::{ColumnMeta, Header, Packing, Role};
 use super::pairs::{Overflow, Values};
-use super::shapes::{Bounds, Column, PackedHex, Shapes, value_code};
+use super::shapes::{Bounds, Column, PackedHex, Shapes, Templates, value_code};
 use super::wire::Malformed;
 use super::{BlockError, Lines, decode, holes, pack};
 use crate::part::PartFile;
@@ -20,6 +20,7 @@ pub(crate) struct Stored {
     records: usize,
     line_bytes: usize,
     columns: Vec<(u64, ColumnMeta)>,
+    templates: Option<Arc<Templates>>,
 }
 
 impl Stored {
@@ -32,7 +33,18 @@ impl Stored {
             columns.push((at, column));
         }
         let (records, line_bytes) = (header.meta.records as usize, header.meta.line_bytes as usize);
-        Self { file, number, records, line_bytes, columns }
+        Self { file, number, records, line_bytes, columns, templates: None }
+    }
+
+    /// With what is remembered of the part's blocks.
+    pub(crate) fn remembering(mut self, templates: Option<Arc<Templates>>) -> Self {
+        self.templates = templates;
+        self
+    }
+
+    /// What is remembered of the part, and the block's number there.
+    pub(crate) fn templates(&self) -> Option<(&Templates, u32)> {
+        Some((self.templates.as_deref()?, self.number))
     }
 
     /// Origin and name of each pair column, in order.

@@ -31,7 +31,8 @@ pub(crate) use write::{AddError, PartWriter, WrittenPart};
 
 use crate::TimeRange;
 use crate::block::{
-    self, Block, BlockError, BlockMeta, FORMAT, Header, HeaderError, Input, Malformed, Stored,
+    self, Block, BlockError, BlockMeta, Budget, FORMAT, Header, HeaderError, Input, Malformed, Stored,
+    Templates,
 };
 use crate::terms::{self, BlockTerms, BlockWords};
 
@@ -70,6 +71,8 @@ pub(crate) struct Part {
     places: Vec<Place>,
     pieces: Vec<filters::Piece>,
     salvaged: Option<String>,
+    /// What is remembered of its blocks from one query to the next, if anything.
+    templates: Option<Arc<Templates>>,
 }
 
 /// A block to be copied into another part without a change.
@@ -108,7 +111,14 @@ impl Part {
         };
         let Footer { blocks, places } = footer;
         let pieces = filters::pieces(&places);
-        Ok(Self { file, id: preamble.id, window: preamble.window, blocks, places, pieces, salvaged })
+        let Preamble { id, window, .. } = preamble;
+        Ok(Self { file, id, window, blocks, places, pieces, salvaged, templates: None })
+    }
+
+    /// The part, remembering of its blocks what queries ask for again and `budget` allows.
+    pub(crate) fn remembering(mut self, budget: &Arc<Budget>) -> Self {
+        self.templates = Some(Arc::new(Templates::new(Arc::clone(budget))));
+        self
     }
 
     fn read_footer(file: &Arc<PartFile>) -> Result<Footer, BlockError> {
@@ -158,7 +168,8 @@ impl Part {
             return Err(self.file.damaged(number, "header and directory differ"));
         }
         let columns_at = place.at + (BLOCK_PREFIX_LEN as u64) + u64::from(place.header_len);
-        Ok(Block::stored(meta, Stored::new(Arc::clone(&self.file), number, header, columns_at)))
+        let stored = Stored::new(Arc::clone(&self.file), number, header, columns_at);
+        Ok(Block::stored(meta, stored.remembering(self.templates.clone())))
     }
 
     /// The bytes of block `number`, every checksum verified, and its terms.

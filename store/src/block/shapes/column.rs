@@ -1,14 +1,13 @@
 //! The values of a column, in the form in which they are stored.
 
-use std::sync::OnceLock;
-
 use super::bytes::ByteSet;
 use super::number::{Format, Numbers};
 use super::stamp::Stamps;
+use super::texts::Texts;
 use super::{Codes, Shapes, hex};
+use crate::block::Lines;
 use crate::block::header::ColumnMeta;
 use crate::block::wire::{Input, Malformed};
-use crate::block::{Lines, Separated};
 
 /// Codes of the encodings of value columns. Never reuse a number.
 pub(crate) mod code {
@@ -55,38 +54,6 @@ pub(crate) enum Column {
     Numbers(Numbers),
     Stamps(Stamps),
     Shapes(Shapes),
-}
-
-/// Texts with a line end after each; where each ends is found out when it is asked for.
-#[derive(Debug)]
-pub(crate) struct Texts {
-    bytes: Vec<u8>,
-    len: usize,
-    ends: OnceLock<Vec<u32>>,
-}
-
-impl Texts {
-    const fn new(bytes: Vec<u8>, len: usize) -> Self {
-        Self { bytes, len, ends: OnceLock::new() }
-    }
-
-    /// All of them, in one buffer.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    pub(super) fn all(&self) -> Separated<'_> {
-        let ends = || memchr::memchr_iter(b'\n', &self.bytes).map(|end| end as u32).collect();
-        Separated { bytes: &self.bytes, ends: self.ends.get_or_init(ends) }
-    }
-}
-
-impl From<Lines> for Texts {
-    fn from(lines: Lines) -> Self {
-        let len = lines.len();
-        let (bytes, ends) = lines.into_parts();
-        Self { bytes, len, ends: ends.into() }
-    }
 }
 
 /// What bounds nested shapes.

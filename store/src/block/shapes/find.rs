@@ -260,8 +260,17 @@ impl<'a> Finder<'a> {
         {
             return Ok(Hits::None);
         }
-        let column = self.block.column(number)?;
         let anywhere = part.is_anywhere();
+        let templates = self.block.templates().filter(|_| anywhere);
+        if let Some((templates, block)) = templates
+            && templates.may_hold(block, number, self.needle) == Some(false)
+        {
+            return Ok(Hits::None);
+        }
+        let column = self.block.column(number)?;
+        if let (Some((templates, block)), Column::Shapes(shapes)) = (templates, column) {
+            templates.remember(block, number, shapes, |nested| self.block.bytes_of(nested));
+        }
         let rows = match column {
             Column::Constant { text, .. } => {
                 return Ok(if self.needle.has(part, text) { Hits::All } else { Hits::None });
@@ -274,10 +283,7 @@ impl<'a> Finder<'a> {
                 Some(Rows::with(codes.len(), |i| found[codes.get(i)]))
             }
             Column::Shapes(shapes) => return self.texts(shapes, part),
-            Column::Text(texts) if anywhere && self.needle.find(texts.bytes(), 0).is_none() => {
-                return Ok(Hits::None);
-            }
-            Column::Text(texts) if anywhere => Some(self.needle.lines(texts.all())),
+            Column::Text(texts) => Some(texts.rows_with(self.needle, part)),
             Column::Hex { digits, bytes } if anywhere => {
                 PackedHex { digits: *digits, bytes }.rows_with(&self.needle.bytes)
             }
@@ -286,7 +292,7 @@ impl<'a> Finder<'a> {
                 numbers.rows_at(&self.needle.bytes[part.range.clone()], part.from_start, part.to_end)
             }
             Column::Stamps(stamps) if anywhere => stamps.rows_with(&self.needle.bytes),
-            Column::Text(_) | Column::Hex { .. } | Column::Stamps(_) | Column::Uuid(_) => None,
+            Column::Hex { .. } | Column::Stamps(_) | Column::Uuid(_) => None,
         };
         match rows {
             Some(rows) => Ok(Hits::of(rows)),

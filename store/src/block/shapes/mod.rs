@@ -23,8 +23,10 @@ mod restore;
 mod rows;
 mod shape;
 mod stamp;
+mod templates;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod unread;
 
 pub(crate) use build::Builder;
@@ -41,6 +43,7 @@ use outline::Outline;
 pub(crate) use restore::Resolved;
 pub use rows::Rows;
 pub(crate) use shape::{Piece, Shapes, Slot};
+pub(crate) use templates::{Budget, Templates};
 
 /// Most columns of one set of shapes; values of further fields stay in the shapes.
 pub(crate) const MAX_COLUMNS: usize = 256;

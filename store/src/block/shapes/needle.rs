@@ -49,10 +49,13 @@ impl Needle {
     fn new(bytes: Vec<u8>, search: Search) -> Self {
         let mut needle = Self { bytes, search, places: Box::new([0; 256]) };
         if needle.has_places() {
-            for byte in 0..=u8::MAX {
-                let same = |at: &usize| needle.same(needle.bytes[*at], byte);
-                needle.places[usize::from(byte)] =
-                    (0..needle.bytes.len()).filter(same).fold(0, |places, at| places | 1 << at);
+            for at in 0..needle.bytes.len() {
+                let byte = needle.bytes[at];
+                needle.places[usize::from(byte)] |= 1 << at;
+                if needle.ignores_case() {
+                    needle.places[usize::from(byte.to_ascii_uppercase())] |= 1 << at;
+                    needle.places[usize::from(byte.to_ascii_lowercase())] |= 1 << at;
+                }
             }
         }
         needle
@@ -112,6 +115,28 @@ impl Needle {
             Search::AnyCase(_) if from > text.len() => None,
             Search::AnyCase(regex) => regex.find_at(text, from).map(|found| found.range()),
         }
+    }
+
+    /// Finds `part` at a place or later; `None` where that takes a look at each text: at what is empty, or is not the
+    /// whole needle and may be of either case.
+    pub(super) fn finder(&self, part: &Part) -> Option<impl Fn(&[u8], usize) -> Option<Range<usize>>> {
+        let is_whole = part.range == (0..self.bytes.len());
+        if part.range.is_empty() || (self.ignores_case() && !is_whole) {
+            return None;
+        }
+        let piece = (!is_whole).then(|| memmem::Finder::new(&self.bytes[part.range.clone()]));
+        Some(move |text: &[u8], from: usize| match &piece {
+            Some(piece) => {
+                let start = from + piece.find(text.get(from..)?)?;
+                Some(start..start + piece.needle().len())
+            }
+            None => self.find(text, from),
+        })
+    }
+
+    /// Whether `part` has a line end.
+    pub(super) fn has_line_end(&self, part: &Part) -> bool {
+        self.bytes[part.range.clone()].contains(&b'\n')
     }
 
     /// The lines with the needle.

@@ -1,0 +1,109 @@
+//! The values of a column of text, in one buffer that is searched as a whole.
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use memchr::memchr_iter;
+
+use super::Rows;
+use super::needle::{Needle, Part};
+use crate::block::{Lines, Separated};
+
+/// Texts with a line end after each; where each ends is found out when it is asked for.
+#[derive(Debug)]
+pub(crate) struct Texts {
+    bytes: Vec<u8>,
+    pub(super) len: usize,
+    /// Known from the start where texts hold line ends themselves.
+    ends: OnceLock<Vec<u32>>,
+}
+
+impl Texts {
+    /// `bytes` are `len` texts without line ends, each followed by one.
+    pub(super) const fn new(bytes: Vec<u8>, len: usize) -> Self {
+        Self { bytes, len, ends: OnceLock::new() }
+    }
+
+    pub(super) fn all(&self) -> Separated<'_> {
+        let ends = || memchr_iter(b'\n', &self.bytes).map(|end| end as u32).collect();
+        Separated { bytes: &self.bytes, ends: self.ends.get_or_init(ends) }
+    }
+
+    /// The texts that have `part` of the needle.
+    pub(super) fn rows_with(&self, needle: &Needle, part: &Part) -> Rows {
+        let finder = needle.finder(part).filter(|_| self.ends.get().is_none());
+        match finder {
+            Some(next) => self.rows_found(needle, part, next),
+            None if part.is_anywhere() => needle.lines(self.all()),
+            None => {
+                let texts = self.all();
+                Rows::with(self.len, |i| needle.has(part, texts.get(i)))
+            }
+        }
+    }
+
+    /// The same where no text holds a line end: these are counted from one occurrence to the next, which is
+    /// cheaper than to note where each is.
+    fn rows_found(
+        &self,
+        needle: &Needle,
+        part: &Part,
+        next: impl Fn(&[u8], usize) -> Option<Range<usize>>,
+    ) -> Rows {
+        let mut rows = Rows::none(self.len);
+        if needle.has_line_end(part) {
+            return rows;
+        }
+        let bytes = self.bytes.as_slice();
+        let (mut from, mut row, mut counted) = (0, 0, 0);
+        while let Some(hit) = next(bytes, from) {
+            let begins = !part.from_start || hit.start == 0 || bytes[hit.start - 1] == b'\n';
+            let ends = !part.to_end || bytes.get(hit.end) == Some(&b'\n');
+            from = hit.start + 1;
+            if begins && ends {
+                row += memchr_iter(b'\n', &bytes[counted..hit.start]).count();
+                counted = hit.start;
+                rows.insert(row);
+                let end = memchr::memchr(b'\n', &bytes[hit.end..]).unwrap_or(bytes.len() - hit.end);
+                from = hit.end + end;
+            }
+        }
+        rows
+    }
+}
+
+impl From<Lines> for Texts {
+    fn from(lines: Lines) -> Self {
+        let len = lines.len();
+        let (bytes, ends) = lines.into_parts();
+        Self { bytes, len, ends: ends.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn texts_are_found_as_if_looked_at_one_by_one(
+            values in prop::collection::vec("[abC]{0,4}", 1..20),
+            text in "[abc]{1,3}",
+            (from_start, to_end) in any::<(bool, bool)>(),
+            ignore_case in any::<bool>(),
+        ) {
+            let mut lines = Lines::default();
+            values.iter().for_each(|value| lines.push(value.as_bytes()));
+            let texts = Texts::new(lines.bytes().to_vec(), values.len());
+            let needle = if ignore_case { Needle::ignoring_case(&text) } else { Needle::exact(text.as_bytes()) };
+            for range in [0..text.len(), 0..text.len() - 1, 1..text.len()] {
+                let whole = range.len() == text.len();
+                let part = Part { range, from_start: from_start || !whole, to_end };
+                let expected = Rows::with(values.len(), |i| needle.has(&part, values[i].as_bytes()));
+                prop_assert_eq!(texts.rows_with(&needle, &part), expected, "{:?} {:?}", part, text);
+            }
+        }
+    }
+}
