@@ -38,12 +38,11 @@ fn tar(folder: &Path) -> PathBuf {
     tar
 }
 
-/// Builds the image as `binnacle:test`.
-fn build(engine: &Engine, scratch: &Path) {
+/// Builds the image as `binnacle:test`, of this binary.
+fn build(engine: &Engine, scratch: &Path, built: &Path) {
     let (binary, system) = (scratch.join("binary"), scratch.join("system"));
     std::fs::create_dir_all(binary.join("out")).unwrap();
     let strip = ["--strip-debug", "-o"];
-    let built = env!("CARGO_BIN_EXE_binnacle");
     must_run(Command::new("strip").args(strip).arg(binary.join("out/binnacle")).arg(built));
     must_run(Command::new(root().join("compose/rootfs.sh")).arg(system.join("rootfs")));
     engine.docker(&["import", &tar(&binary).display().to_string(), "stand-in-binary:test"]);
@@ -96,7 +95,7 @@ fn assert_powerless(engine: &Engine, name: &str) {
 fn the_image_works_without_root_behind_the_proxy() {
     let engine = Engine::start(Version::Installed);
     let scratch = tempfile::tempdir().unwrap();
-    build(&engine, scratch.path());
+    build(&engine, scratch.path(), Path::new(env!("CARGO_BIN_EXE_binnacle")));
 
     let group = std::os::unix::fs::MetadataExt::gid(&std::fs::metadata(engine.socket()).unwrap()).to_string();
     let docker = format!("{}:/var/run/docker.sock:ro", engine.socket().display());
@@ -134,4 +133,40 @@ fn the_image_works_without_root_behind_the_proxy() {
     assert_eq!(status, "collect");
     let exit = engine.docker(&["inspect", "--format", "{{.State.ExitCode}}", "collect"]);
     assert_eq!(exit, "0", "SIGTERM ends it in order, as the first process too");
+}
+
+/// The packages that a binary in the image lists in itself, as `cargo auditable` left them there.
+fn listed_packages(engine: &Engine, scratch: &Path) -> Vec<String> {
+    let (binary, list) = (scratch.join("from-image"), scratch.join("list"));
+    engine.docker(&["create", "--name", "holder", "binnacle:test"]);
+    engine.docker(&["cp", "holder:/usr/bin/binnacle", &binary.display().to_string()]);
+    let section = format!(".dep-v0={}", list.display());
+    must_run(Command::new("objcopy").args(["--dump-section", &section]).arg(&binary));
+    let unpack = "import sys, zlib; sys.stdout.buffer.write(zlib.decompress(open(sys.argv[1], 'rb').read()))";
+    let unpacked = Command::new("python3").args(["-c", unpack]).arg(&list).output().unwrap();
+    assert!(unpacked.status.success(), "{}", String::from_utf8_lossy(&unpacked.stderr));
+    let packages: serde_json::Value = serde_json::from_slice(&unpacked.stdout).unwrap();
+    let packages = packages["packages"].as_array().unwrap();
+    packages.iter().map(|package| format!("{} {}", package["name"], package["version"])).collect()
+}
+
+#[test]
+#[ignore = "wants a release built by cargo-auditable: `./test image` builds it and runs this"]
+fn the_image_of_a_release_is_small_and_lists_what_it_is_made_of() {
+    const MOST_BYTES: u64 = 60_000_000;
+    let engine = Engine::start(Version::Installed);
+    let scratch = tempfile::tempdir().unwrap();
+    let release =
+        std::env::var_os("BINNACLE_RELEASE").expect("run `./test image`, which sets BINNACLE_RELEASE");
+    build(&engine, scratch.path(), Path::new(&release));
+    let image = |format: &str| engine.docker(&["image", "inspect", "--format", format, "binnacle:test"]);
+    let bytes: u64 = image("{{.Size}}").parse().unwrap();
+    assert!(bytes < MOST_BYTES, "the image has {bytes} bytes");
+    assert_eq!(image("{{.Config.User}}"), "10001:10001");
+    assert_eq!(image("{{json .Config.Healthcheck.Test}}"), r#"["CMD","/usr/bin/binnacle","healthcheck"]"#);
+    assert_eq!(image(r#"{{index .Config.Labels "org.opencontainers.image.title"}}"#), "Binnacle");
+    let packages = listed_packages(&engine, scratch.path());
+    let lists = |name: &str| packages.iter().any(|package| package.starts_with(&format!("\"{name}\" ")));
+    assert!(lists("binnacle") && lists("tantivy") && lists("rustls"), "{packages:?}");
+    println!("{bytes} bytes, {} packages listed", packages.len());
 }

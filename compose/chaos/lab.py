@@ -7,6 +7,10 @@ awaited and what was seen last.
     COMPOSE_PROJECT_NAME   the lab's project (default: compose)
     LAB_SECRETS            the folder of its passwords (default: compose/secrets)
     LAB_RESTART_DOCKER     shell command that restarts dockerd (default: systemctl restart docker)
+    LAB_HANG_DOCKER        shell command that stops dockerd in its tracks (default: kill -STOP)
+    LAB_WAKE_DOCKER        and the one that lets it go on (default: kill -CONT)
+    LAB_FILL_DISK          shell command that leaves no room on the disk of Binnacle's volume (no default)
+    LAB_FREE_DISK          and the one that makes room again (no default)
     LAB_TIME_LAPSE         how many times faster than written the rules are (default: 1)
 """
 
@@ -29,6 +33,12 @@ PROMETHEUS, ALERTMANAGER = "http://127.0.0.1:9090", "http://127.0.0.1:9093"
 ANSWER_SECONDS = 30
 # An alert comes, and goes, within 15 minutes of the rules' time; a minute is for what takes its time anyway.
 ALERT_SECONDS = 60 + 900 / float(os.environ.get("LAB_TIME_LAPSE", "1"))
+
+
+# Nothing may fire for so long before the lab counts as quiet.
+QUIET_SECONDS = 15
+# Alerts that fire in a healthy lab: one always does, the others tell of the machine that it runs on.
+NO_FAULT = {"Watchdog", "HostDiskFull", "HostHighLoad", "HostMemoryLow"}
 
 
 class Failed(Exception):
@@ -93,9 +103,41 @@ def is_healthy(service):
 
 def restart_docker():
     """Ends dockerd in order, with everything it runs, and waits until a new one answers."""
-    subprocess.run(os.environ.get("LAB_RESTART_DOCKER", "systemctl restart docker"), shell=True, check=True)
+    shell("LAB_RESTART_DOCKER", "systemctl restart docker")
     wait("dockerd gone", 60, lambda: docker("version", fails=True)[0] != 0)
     wait("dockerd back", 120, lambda: docker("version"))
+
+
+def shell(variable, default=None):
+    """Runs the command that an environment variable holds."""
+    command = os.environ.get(variable) or default
+    check(command, f"{variable} is not set: see compose/README.md")
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, errors="replace")
+    check(done.returncode == 0, f"{variable}: {done.stderr.strip()}")
+
+
+def hang_docker():
+    """Stops dockerd in its tracks: it answers nobody until it is woken, `docker` least of all."""
+    shell("LAB_HANG_DOCKER", "kill -STOP $(pidof dockerd)")
+
+
+def wake_docker():
+    shell("LAB_WAKE_DOCKER", "kill -CONT $(pidof dockerd)")
+    wait("dockerd back", 60, lambda: docker("version"))
+
+
+def fill_disk():
+    """Leaves no room for Binnacle's store."""
+
+    def filled():
+        shell("LAB_FILL_DISK")  # fails when the store has grown meanwhile
+        return True
+
+    wait("the disk full", 20, filled)
+
+
+def free_disk():
+    shell("LAB_FREE_DISK")
 
 
 def break_service(service, *changes):
@@ -146,16 +188,47 @@ def alerts(name, /, **labels):
     return [alert for alert in found if labels.items() <= alert["labels"].items()]
 
 
+def quiet(but=frozenset()):
+    """Waits until for a while nothing fires, or is about to, that tells of a fault in the lab, `but` these."""
+    since = None
+
+    def is_quiet():
+        nonlocal since
+        found = get_json(f"{PROMETHEUS}/api/v1/alerts")["data"]["alerts"]
+        loud = [f"{alert['state']} {alert['labels']}" for alert in found if alert["labels"]["alertname"] not in NO_FAULT | but]
+        since = None if loud else since or time.monotonic()
+        check(not loud, f"{loud}")
+        return time.monotonic() - since >= QUIET_SECONDS
+
+    wait("no alert in the lab", ALERT_SECONDS, is_quiet)
+
+
 def pages(name, status, since, /, **labels):
     """What the pager was told of an alert after a time, as Binnacle has it."""
     lines = [json.loads(record["line"]) for record in search(f"service:pager alert:{name}", "--from", since)]
     return [page for page in lines if page["status"] == status and labels.items() <= page["labels"].items()]
 
 
+def paged(since):
+    """Names of the alerts of which the pager was told after a time that they fire, as Binnacle has it."""
+    lines = [json.loads(record["line"]) for record in search("service:pager alert:*", "--from", since)]
+    return {page["alert"] for page in lines if page.get("status") == "firing"}
+
+
+def is_active(name, /, **labels):
+    """Waits until the alert is active in Alertmanager."""
+    wait(f"{name} {labels} in Alertmanager", ALERT_SECONDS, lambda: alerts(name, **labels))
+
+
+def told(name, since, /, **labels):
+    """Waits until the pager's line about the alert is found in Binnacle; returns what the pager was told."""
+    return wait(f"{name} {labels} told to the pager", ALERT_SECONDS, lambda: pages(name, "firing", since, **labels))[0]
+
+
 def fires(name, since, /, **labels):
     """Waits until the alert is active in Alertmanager and has been delivered to the pager; returns what that was told."""
-    wait(f"{name} {labels} in Alertmanager", ALERT_SECONDS, lambda: alerts(name, **labels))
-    return wait(f"{name} {labels} told to the pager", ALERT_SECONDS, lambda: pages(name, "firing", since, **labels))[0]
+    is_active(name, **labels)
+    return told(name, since, **labels)
 
 
 def resolves(name, since, /, **labels):
@@ -168,6 +241,21 @@ def resolves(name, since, /, **labels):
 
     wait(f"{name} {labels} gone from Alertmanager", ALERT_SECONDS, gone)
     wait(f"{name} {labels} told to be resolved", ALERT_SECONDS, lambda: pages(name, "resolved", since, **labels))
+
+
+# Alerts that go by themselves some minutes after what brought them about, and are waited for at the end.
+awaited = []
+
+
+def resolves_later(name, since, /, **labels):
+    """Leaves it to `all_resolve` to wait as `resolves` does."""
+    awaited.append((name, since, labels))
+
+
+def all_resolve():
+    for name, since, labels in awaited:
+        resolves(name, since, **labels)
+    return ", ".join(name for name, _, _ in awaited)
 
 
 # === Binnacle ===

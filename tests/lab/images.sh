@@ -4,7 +4,8 @@
 #   images.sh FOLDER_OF_BINARIES SCRATCH
 #
 # Our own images come from their Dockerfiles; two of their stages, which need a registry, are replaced by images of what
-# those would make. Grafana and Jaeger have no stand-in.
+# those would make. In Jaeger's place stands rotel, a receiver of traces by others (target/otlp-receivers). Grafana has
+# no stand-in.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/../..
@@ -15,8 +16,11 @@ export DOCKER_BUILDKIT=1
 
 stand_in=$("$here/packages.sh" "$root/target/lab")
 "$docker" import "$stand_in" stand-in:ci >/dev/null
-for stage in prometheus alertmanager node-exporter redis postgres; do
-  "$docker" build --quiet --target "$stage" --tag "$stage:ci" - <"$here/Dockerfile" >/dev/null
+mkdir -p "$scratch/others/lib"
+cp "$root"/target/otlp-receivers/rotel/lib/python3*/site-packages/rotel/rotel-agent "$scratch/others"
+ldd "$scratch/others/rotel-agent" | awk '/libpython|libexpat/ { print $3 }' | xargs cp --dereference -t "$scratch/others/lib"
+for stage in prometheus alertmanager node-exporter redis postgres jaeger; do
+  "$docker" build --quiet --target "$stage" --tag "$stage:ci" --file "$here/Dockerfile" "$scratch/others" >/dev/null
 done
 
 "$root/compose/rootfs.sh" "$scratch/system/rootfs"

@@ -3,11 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-version=$(node --version)
-[ "$(printf '%s\n' v20.19 "$version" | sort -V | head -1)" = v20.19 ] || {
-  echo "tests/scenes: node is $version; this needs 20.19 or later, newer than Debian 12's" >&2
-  exit 1
-}
+# shellcheck source=tests/scenes/node.sh
+. ./node.sh
 if [ package-lock.json -nt node_modules/.package-lock.json ]; then
   echo 'tests/scenes: installing packages' >&2
   npm ci --loglevel error
