@@ -4,7 +4,15 @@ use std::sync::{Arc, LazyLock};
 
 use crate::hash::HashMap;
 
-const KNOWN: [&str; 33] = [
+const KNOWN: [&str; 41] = [
+    "span.kind",
+    "internal",
+    "server",
+    "client",
+    "producer",
+    "consumer",
+    "true",
+    "200",
     "binnacle.inferred",
     "binnacle.lines",
     "binnacle.parent",

@@ -1,27 +1,31 @@
 //! Spans as rows of the store's span index, and back.
 //!
 //! What a span can be found by (the tags) is every attribute of the span and of its resource, as text, besides
-//! `span.kind` and, on failed spans, `error=true`, as Jaeger has them. What the columns do not hold is JSON.
+//! `span.kind` and, on failed spans, `error=true`, as Jaeger has them. What columns and tags do not hold is JSON.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use store::spans::MAX_SPAN_BYTES;
+use store::spans::{MAX_SPAN_BYTES, Tag};
 use store::{SpanRow, StoredSpan, TraceRows};
 
+use crate::names::name;
 use crate::span::{Attribute, Event, Kind, Resource, Span, SpanId, Status, Trace, TraceId, Value};
 
 /// Longer values cannot be searched for.
 const MAX_TAG_BYTES: usize = 1024;
 
-/// What the columns do not hold.
+/// What the columns and the tags do not hold.
 #[derive(Serialize)]
 struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     parent: Option<String>,
     status: &'a Status,
-    resource: &'a [Attribute],
-    attributes: &'a [Attribute],
+    /// What the tags behind `span.kind` and `error` are: a letter for each attribute of the span, and of its resource.
+    letters: [String; 2],
+    /// Attributes too long to be tags.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    long: Vec<&'a Attribute>,
     events: &'a [Event],
 }
 
@@ -31,10 +35,20 @@ struct OwnedBody {
     #[serde(default)]
     parent: Option<String>,
     status: Status,
+    #[serde(default)]
+    letters: Option<[String; 2]>,
+    #[serde(default)]
+    long: Vec<Attribute>,
+    /// Before there were letters, all attributes were here.
+    #[serde(default)]
     resource: Vec<Attribute>,
+    #[serde(default)]
     attributes: Vec<Attribute>,
     events: Vec<Event>,
 }
+
+/// Stands for an attribute that is no tag.
+const LONG: char = 'l';
 
 /// No more than who called it.
 #[derive(Deserialize)]
@@ -81,7 +95,7 @@ impl Span {
         }
         SpanRow {
             span_id: self.span_id.0,
-            service: self.resource.service.to_string(),
+            service: Arc::clone(&self.resource.service),
             operation: self.name.clone(),
             kind: self.kind.number(),
             start_ns: self.start_ns,
@@ -93,26 +107,34 @@ impl Span {
     }
 
     fn body(&self, events: &[Event]) -> Vec<u8> {
+        let letters = |attributes: &[Attribute]| attributes.iter().map(letter).collect();
+        let all = self.attributes.iter().chain(&self.resource.attributes);
         let body = Body {
             parent: self.parent_id.map(|id| id.to_string()),
             status: &self.status,
-            resource: &self.resource.attributes,
-            attributes: &self.attributes,
+            letters: [letters(&self.attributes), letters(&self.resource.attributes)],
+            long: all.filter(|attribute| is_long(attribute)).collect(),
             events,
         };
         serde_json::to_vec(&body).expect("BUG: a span is not JSON")
     }
 
-    fn tags(&self) -> Vec<(String, String)> {
-        let mut tags = vec![("span.kind".to_owned(), self.kind.name().to_owned())];
+    fn tags(&self) -> Vec<Tag> {
+        let mut tags = Vec::with_capacity(2 + self.attributes.len() + self.resource.attributes.len());
+        tags.push((name("span.kind"), name(self.kind.name())));
         if matches!(self.status, Status::Error(_)) {
-            tags.push(("error".to_owned(), "true".to_owned()));
+            tags.push((name("error"), name("true")));
         }
         for attribute in self.attributes.iter().chain(&self.resource.attributes) {
-            let value = attribute.value.to_string();
-            if value.len() <= MAX_TAG_BYTES {
-                tags.push((attribute.name.to_string(), value));
+            if is_long(attribute) {
+                continue;
             }
+            let value = match &attribute.value {
+                Value::Text(text) => Arc::clone(text),
+                Value::Bool(true) => name("true"),
+                other => other.to_string().into(),
+            };
+            tags.push((Arc::clone(&attribute.name), value));
         }
         tags
     }
@@ -127,8 +149,14 @@ impl Span {
     /// The span of a row; `None` when its body was written by a version that this one does not understand.
     #[must_use]
     pub fn of_row(row: &StoredSpan) -> Option<Self> {
-        let body: OwnedBody = serde_json::from_slice(&row.span.body).ok()?;
-        let service = Arc::from(row.span.service.as_str());
+        let mut body: OwnedBody = serde_json::from_slice(&row.span.body).ok()?;
+        if let Some([own, of_resource]) = &body.letters {
+            let first = 1 + usize::from(row.span.error);
+            let (mut tags, mut long) = (row.span.tags.iter().skip(first), body.long.into_iter());
+            body.attributes = attributes(own, &mut tags, &mut long)?;
+            body.resource = attributes(of_resource, &mut tags, &mut long)?;
+        }
+        let service = Arc::clone(&row.span.service);
         Some(Self {
             trace_id: TraceId(row.trace_id),
             span_id: SpanId(row.span.span_id),
@@ -143,6 +171,47 @@ impl Span {
             events: body.events,
         })
     }
+}
+
+/// Whether an attribute is too long to be a tag.
+fn is_long(attribute: &Attribute) -> bool {
+    matches!(&attribute.value, Value::Text(text) if text.len() > MAX_TAG_BYTES)
+}
+
+/// What the value of an attribute is.
+fn letter(attribute: &Attribute) -> char {
+    match &attribute.value {
+        Value::Bool(_) => 'b',
+        Value::Int(_) => 'i',
+        Value::Float(_) => 'f',
+        Value::Text(_) if is_long(attribute) => LONG,
+        Value::Text(_) => 't',
+    }
+}
+
+/// The attributes that letters stand for, of the next tags; `None` for letters that this version does not know.
+fn attributes<'a>(
+    letters: &str,
+    tags: &mut impl Iterator<Item = &'a Tag>,
+    long: &mut impl Iterator<Item = Attribute>,
+) -> Option<Vec<Attribute>> {
+    let mut attributes = Vec::with_capacity(letters.len());
+    for letter in letters.chars() {
+        if letter == LONG {
+            attributes.push(long.next()?);
+            continue;
+        }
+        let (name, value) = tags.next()?;
+        let value = match letter {
+            'b' => Value::Bool(value.parse().ok()?),
+            'i' => Value::Int(value.parse().ok()?),
+            'f' => Value::Float(value.parse().ok()?),
+            't' => Value::Text(Arc::clone(value)),
+            _ => return None,
+        };
+        attributes.push(Attribute { name: Arc::clone(name), value });
+    }
+    Some(attributes)
 }
 
 impl Kind {
@@ -230,6 +299,18 @@ mod tests {
         assert_eq!(Span::parent_of_row(&rows[0]), Some(SpanId([3; 8])));
         assert_eq!(Trace::of_rows(&rows), Some(trace));
         assert_eq!(Trace::of_rows(&[]), None);
+    }
+
+    #[test]
+    fn a_body_of_the_version_before_is_read() {
+        let mut row = span().to_row();
+        row.body = br#"{"parent":"0303030303030303","status":{"error":"declined"},
+            "resource":[{"name":"container.name","value":"shop-web-1"}],
+            "attributes":[{"name":"http.response.status_code","value":500}],"events":[]}"#
+            .to_vec();
+        let back = Span::of_row(&stored(row)).unwrap();
+        assert_eq!(back.attributes, [attribute("http.response.status_code", Value::Int(500))]);
+        assert_eq!(back.resource.attributes, span().resource.attributes);
     }
 
     #[test]

@@ -269,12 +269,34 @@ mod tests {
         let open = || Writer::open(dir.path(), &Config::default(), &Registry::new()).unwrap();
         drop(open());
         let catalog = Connection::open(dir.path().join(crate::catalog::FILE)).unwrap();
+        catalog.execute_batch(crate::spans::tests::FORMAT_4).unwrap();
         catalog.execute_batch("DROP TABLE readings; PRAGMA user_version = 3;").unwrap();
         let reader = Reader::open(dir.path()).unwrap();
         assert_eq!(reader.readings(TimeRange::ALL, &[]).unwrap(), []);
         assert!(crate::verify::data(dir.path()).unwrap().damage.is_empty());
         open().store_readings_blocking(&round(5)).unwrap();
         assert_eq!(reader.readings(TimeRange::ALL, &["aaaaaaaaaaaa", "bbbbbbbbbbbb"]).unwrap(), [round(5)]);
+    }
+
+    #[test]
+    fn a_backup_brings_them_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, target, restored) =
+            (dir.path().join("data"), dir.path().join("backup"), dir.path().join("restored"));
+        let writer = Writer::open(&data, &Config::default(), &Registry::new()).unwrap();
+        writer.store_readings_blocking(&round(10)).unwrap();
+        writer.store_readings_blocking(&round(20)).unwrap();
+        crate::backup::to_folder(&data, &target, &mut |_| {}).unwrap();
+        let mut archive = Vec::new();
+        crate::backup::to_archive(&data, &mut archive, &mut |_| {}).unwrap();
+        for from in
+            [crate::backup::From::Folder(&target), crate::backup::From::Archive(Box::new(archive.as_slice()))]
+        {
+            crate::backup::restore(from, &restored, true, false, &mut |_| {}).unwrap();
+            let ids = ["aaaaaaaaaaaa", "bbbbbbbbbbbb"];
+            let back = Reader::open(&restored).unwrap().readings(TimeRange::ALL, &ids).unwrap();
+            assert_eq!(back, [round(10), round(20)]);
+        }
     }
 
     #[test]

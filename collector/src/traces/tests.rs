@@ -43,7 +43,7 @@ fn log(writer: &Writer, service: &str, id: &str, line: &str) {
 
 fn services(writer: &Writer, id: &str) -> Vec<String> {
     let spans = writer.reader().spans_of(hashed(id).0).unwrap();
-    spans.into_iter().map(|span| span.span.service).collect()
+    spans.into_iter().map(|span| span.span.service.to_string()).collect()
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::Level;
 use crate::error::StoreError;
 use crate::readings;
 use crate::record::{StreamId, TimeRange};
+use crate::spans;
 use crate::writer::{Container, Gap, GapReason};
 
 /// A reading connection.
@@ -188,6 +189,14 @@ impl View<'_> {
     /// Times of readings that cannot be read.
     pub(crate) fn damaged_readings(&self) -> rusqlite::Result<Vec<i64>> {
         readings::damaged(self.connection)
+    }
+
+    /// How many spans are damaged.
+    pub(crate) fn damaged_spans(&self) -> rusqlite::Result<u64> {
+        match user_version(self.connection)? < schema::FORMAT_WITH_SPAN_SETS {
+            true => Ok(0),
+            false => spans::count_damaged(self.connection),
+        }
     }
 
     /// Streams with a higher number than `after`.

@@ -2,13 +2,18 @@
 
 use rusqlite::Connection;
 
+use crate::spans;
+
 /// Version of the tables and of everything they point to. A newer one is refused on open.
 ///
-/// 1: the first; 2: with spans; 3: with checksums of rows; 4: with readings of containers.
-pub(crate) const FORMAT: i64 = 4;
+/// 1: the first; 2: with spans; 3: with checksums of rows; 4: with readings of containers; 5: with spans in sets.
+pub(crate) const FORMAT: i64 = 5;
 
 /// The first format with checksums of rows.
 pub(super) const FORMAT_WITH_CHECKSUMS: i64 = 3;
+
+/// The first format with spans in sets.
+pub(super) const FORMAT_WITH_SPAN_SETS: i64 = 5;
 
 /// Marks the file as ours (`PRAGMA application_id`): "bncl".
 pub(super) const APPLICATION_ID: i64 = 0x626e_636c;
@@ -90,7 +95,7 @@ CREATE TABLE parts (
 CREATE INDEX parts_by_window ON parts (window);
 ";
 
-/// What format 2 added. `span_tags` and `span_operations` are derived from `spans`.
+/// The span index since format 5. Groups, filters and operations are derived from the sets.
 const SPAN_TABLES: &str = "
 CREATE TABLE span_services (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE span_operations (
@@ -99,29 +104,35 @@ CREATE TABLE span_operations (
     name TEXT NOT NULL,
     kind INTEGER NOT NULL,
     spans INTEGER NOT NULL,
-    bytes INTEGER NOT NULL,
     UNIQUE (service, name, kind)
 ) STRICT;
-CREATE TABLE spans (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+";
+const SPAN_SET_TABLES: &str = "
+CREATE TABLE span_sets (
+    seq INTEGER PRIMARY KEY,
+    end_seq INTEGER NOT NULL,
     trace_id BLOB NOT NULL,
-    span_id BLOB NOT NULL,
-    service INTEGER NOT NULL,
-    operation INTEGER NOT NULL,
     start_ns INTEGER NOT NULL,
     end_ns INTEGER NOT NULL,
-    error INTEGER NOT NULL,
     checksum INTEGER NOT NULL,
+    heads BLOB NOT NULL,
     content BLOB NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX spans_by_id ON spans (trace_id, span_id);
-CREATE INDEX spans_by_start ON spans (start_ns, end_ns);
-CREATE INDEX spans_by_service ON spans (service, start_ns, operation, end_ns);
-CREATE TABLE span_tags (
-    hash INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
-    PRIMARY KEY (hash, seq)
-) WITHOUT ROWID, STRICT;
+CREATE INDEX span_sets_by_trace ON span_sets (trace_id);
+CREATE TABLE span_groups (
+    id INTEGER PRIMARY KEY,
+    min_ns INTEGER NOT NULL,
+    max_ns INTEGER NOT NULL,
+    max_duration_ns INTEGER NOT NULL,
+    spans INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+) STRICT;
+CREATE TABLE span_filters (
+    id INTEGER PRIMARY KEY,
+    checksum INTEGER NOT NULL,
+    hashes BLOB NOT NULL
+) STRICT;
+INSERT INTO settings VALUES ('span_seq', 0);
 ";
 
 /// What format 3 added. Rows of before have no checksum until they change.
@@ -141,7 +152,7 @@ CREATE TABLE readings (
 ) STRICT;
 ";
 
-/// Brings the tables of an older format up to date.
+/// Brings the tables of an older format up to date, in one transaction.
 pub(super) fn upgrade(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
     if found >= FORMAT {
         return Ok(());
@@ -153,7 +164,13 @@ pub(super) fn upgrade(connection: &mut Connection, found: i64) -> rusqlite::Resu
     if found < 3 {
         transaction.execute_batch(CHECKSUMS)?;
     }
-    transaction.execute_batch(READING_TABLES)?;
+    if found < 4 {
+        transaction.execute_batch(READING_TABLES)?;
+    }
+    transaction.execute_batch(SPAN_SET_TABLES)?;
+    if found >= 2 {
+        spans::from_rows(&transaction)?;
+    }
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
 }
@@ -163,6 +180,7 @@ pub(super) fn create(connection: &mut Connection, window_ns: i64) -> rusqlite::R
     let transaction = connection.transaction()?;
     transaction.execute_batch(TABLES)?;
     transaction.execute_batch(SPAN_TABLES)?;
+    transaction.execute_batch(SPAN_SET_TABLES)?;
     transaction.execute_batch(CHECKSUMS)?;
     transaction.execute_batch(READING_TABLES)?;
     transaction.execute(

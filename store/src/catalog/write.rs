@@ -215,7 +215,7 @@ impl CatalogWriter {
     /// Stores traces with the positions of whoever made them.
     pub(crate) fn store_traces(
         &mut self,
-        traces: &[EncodedTrace],
+        traces: Vec<EncodedTrace>,
         gone: &[([u8; 16], [u8; 8])],
         cursors: &[CursorUpdate],
     ) -> Result<StoredTraces, StoreError> {

@@ -5,23 +5,35 @@
 //! So going through the spans by sequence number finds every change once, and a sequence number is all that an
 //! exporter has to remember.
 //!
-//! This module does not know what a span is made of: [`SpanRow::body`] is the caller's, the columns beside it
+//! Spans of a trace that are stored together are one row, a set; what many sets may be searched by is kept once for
+//! all of them, a group. So storing a trace writes two small rows whatever number of spans and tags it has.
+//!
+//! This module does not know what a span is made of: [`SpanRow::body`] is the caller's, the fields beside it
 //! are what can be searched.
 
-mod content;
+mod encode;
+mod groups;
+mod operations;
 mod read;
 mod retention;
+mod search;
+mod set;
 mod unsent;
+mod upgrade;
 mod write;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-pub(crate) use content::Encoder;
-pub(crate) use read::SpanReader;
+pub(crate) use groups::total_bytes;
+pub(crate) use read::{SpanReader, count_damaged};
 pub(crate) use retention::enforce;
+pub(crate) use set::Compressor;
 pub(crate) use unsent::Unsent;
-pub(crate) use write::{EncodedTrace, delete_before, delete_oldest, remove, store_traces, total_bytes};
+pub(crate) use upgrade::from_rows;
+pub(crate) use write::{EncodedTrace, delete_before, delete_oldest, remove, store_traces};
+
+use std::sync::Arc;
 
 use crate::record::TimeRange;
 use crate::writer::CursorUpdate;
@@ -29,13 +41,16 @@ use crate::writer::CursorUpdate;
 /// Most bytes of one span: its tags and its body. Larger ones are refused.
 pub const MAX_SPAN_BYTES: usize = 1 << 20;
 
+/// Something that a span can be found by: a name and a value.
+pub type Tag = (Arc<str>, Arc<str>);
+
 /// A span as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpanRow {
     /// W3C span id, unique in its trace.
     pub span_id: [u8; 8],
     /// Who made it.
-    pub service: String,
+    pub service: Arc<str>,
     /// Its name.
     pub operation: String,
     /// Which side of a call, in OTLP's numbers (1 internal ... 5 consumer).
@@ -46,8 +61,8 @@ pub struct SpanRow {
     pub end_ns: i64,
     /// Whether it failed.
     pub error: bool,
-    /// What it can be found by, beside the above: names and values.
-    pub tags: Vec<(String, String)>,
+    /// What it can be found by, beside the above.
+    pub tags: Vec<Tag>,
     /// The rest of it, in the caller's notation.
     pub body: Vec<u8>,
 }
@@ -158,4 +173,9 @@ impl Default for TraceQuery {
             limit: 20,
         }
     }
+}
+
+/// Says that the span of this number, or the set that begins with it, is damaged.
+fn damaged(seq: u64) {
+    tracing::error!(seq, "damaged spans left out");
 }

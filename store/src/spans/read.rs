@@ -1,31 +1,24 @@
-//! Reading and searching the span tables, from the writer's process or another.
+//! Reading and searching the span index, from the writer's process or another.
 
-use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params_from_iter};
+use rusqlite::{Connection, Row};
 
-use super::content::{self, tag_hash};
-use super::write::total_bytes;
-use super::{Operation, SpanPage, SpanRow, SpanStats, StoredSpan, TraceQuery};
+use super::encode;
+use super::groups::total_bytes;
+use super::operations::Names;
+use super::search;
+use super::set::{self, COLUMNS, CONTENT, Head, Set};
+use super::{Operation, SpanPage, SpanRow, SpanStats, StoredSpan, TraceQuery, damaged};
 use crate::catalog::{CatalogReader, Failure};
 use crate::error::StoreError;
 use crate::readings::{self, Round};
 use crate::record::TimeRange;
 
-/// A tag on fewer spans than this is where a search begins; with more, it goes through the spans by time and
-/// looks each one's tags up, since enough of them will fit. Tests take both ways.
-const RARE_TAG: usize = if cfg!(test) { 3 } else { 10_000 };
-
 /// A page of spans ends when their bodies take this much: a request of that many bytes is below what OTLP
 /// receivers take (4 MiB over gRPC), even with one more span of the largest size.
 const MAX_PAGE_BYTES: usize = 2 << 20;
-
-/// All columns of a span, in the order in which [`span_of`] takes them.
-const COLUMNS: &str = "s.seq, s.trace_id, s.span_id, v.name, o.name, o.kind, s.start_ns, s.end_ns, s.error,
-    s.checksum, s.content
-    FROM spans s JOIN span_operations o ON o.id = s.operation JOIN span_services v ON v.id = s.service";
 
 /// A reading connection of its own: a long search holds up no other reader.
 #[derive(Debug)]
@@ -65,32 +58,37 @@ impl SpanReader {
 
     /// The spans of a trace, by start.
     pub(crate) fn spans_of(&self, trace_id: [u8; 16]) -> Result<Vec<StoredSpan>, StoreError> {
-        let page = self.read("read a trace", |connection| {
-            let sql = format!("SELECT {COLUMNS} WHERE s.trace_id = ?1 ORDER BY s.start_ns, s.span_id");
+        let mut page = self.read("read a trace", |connection| {
+            let sql = format!("SELECT {COLUMNS} FROM span_sets WHERE trace_id = ?1 ORDER BY seq");
             let mut statement = connection.prepare_cached(&sql)?;
             let mut rows = statement.query([trace_id])?;
-            let mut page = SpanPage::default();
+            let (mut page, mut names) = (SpanPage::default(), Names::default());
             while let Some(row) = rows.next()? {
-                page.push(row)?;
+                page.take(connection, &mut names, row, None)?;
             }
             Ok(page)
         })?;
+        page.spans.sort_by_key(|stored| (stored.span.start_ns, stored.span.span_id));
         Ok(page.spans)
     }
 
     /// Up to `max` spans with a higher sequence number than `seq`, fewer when they are large.
     pub(crate) fn spans_after(&self, seq: u64, max: usize) -> Result<SpanPage, StoreError> {
         self.read("read spans", |connection| {
-            let sql = format!("SELECT {COLUMNS} WHERE s.seq > ?1 ORDER BY s.seq LIMIT ?2");
+            // The set that holds `seq` may hold more.
+            let sql = format!(
+                "SELECT {COLUMNS} FROM span_sets
+                 WHERE seq >= (SELECT coalesce(max(seq), 0) FROM span_sets WHERE seq <= ?1) AND end_seq - 1 > ?1
+                 ORDER BY seq"
+            );
             let mut statement = connection.prepare_cached(&sql)?;
-            let mut rows = statement.query(rusqlite::params![seq, max])?;
+            let mut rows = statement.query([seq])?;
             let mut page = SpanPage { up_to: seq, ..SpanPage::default() };
-            let mut bytes = 0;
-            while bytes < MAX_PAGE_BYTES
+            let mut names = Names::default();
+            while page.has_room(Some(max))
                 && let Some(row) = rows.next()?
             {
-                page.push(row)?;
-                bytes += page.spans.last().map_or(0, |span| span.span.body.len());
+                page.take(connection, &mut names, row, Some(max))?;
             }
             Ok(page)
         })
@@ -100,12 +98,10 @@ impl SpanReader {
     pub(crate) fn stats(&self) -> Result<SpanStats, StoreError> {
         self.read("count the spans", |connection| {
             let (spans, bytes) = total_bytes(connection)?;
-            let last_seq: Option<u64> = connection.query_row(
-                "SELECT max(seq) FROM sqlite_sequence WHERE name = 'spans'",
-                [],
-                |row| row.get(0),
-            )?;
-            Ok(SpanStats { spans, bytes, last_seq: last_seq.unwrap_or(0) })
+            let last_seq = connection
+                .prepare_cached("SELECT value FROM settings WHERE name = 'span_seq'")?
+                .query_row([], |row| row.get(0))?;
+            Ok(SpanStats { spans, bytes, last_seq })
         })
     }
 
@@ -116,150 +112,109 @@ impl SpanReader {
 
     /// Ids of the traces that `query` wants, by their latest fitting span, the newest first.
     pub(crate) fn find_traces(&self, query: &TraceQuery) -> Result<Vec<[u8; 16]>, StoreError> {
-        self.read("search the traces", |connection| {
-            let Some(search) = Search::new(connection, query)? else { return Ok(Vec::new()) };
-            let mut statement = connection.prepare_cached(&search.sql)?;
-            let mut rows = statement.query(params_from_iter(search.values))?;
-            let mut seen = HashSet::new();
-            let mut found = Vec::new();
-            while let Some(row) = rows.next()? {
-                if found.len() >= query.limit {
-                    break;
-                }
-                let trace_id = row.get(0)?;
-                if seen.contains(&trace_id) || !has_tags(row.get_ref(1)?.as_blob()?, &query.tags) {
-                    continue;
-                }
-                seen.insert(trace_id);
-                found.push(trace_id);
-            }
-            Ok(found)
-        })
+        self.read("search the traces", |connection| search::find_traces(connection, query))
     }
 
-    /// Runs `read`; the answer of an older catalog, which has no spans, is the empty one.
+    /// Runs `read` on one unchanging state; the answer of an older catalog, which a writer has not brought up to date
+    /// yet, is the empty one.
     fn read<T: Default>(
         &self,
         action: &'static str,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
         let answer = || {
-            let tables: i64 = self
-                .connection
-                .prepare_cached("SELECT count(*) FROM sqlite_schema WHERE name = 'spans'")?
+            let transaction = self.connection.unchecked_transaction()?;
+            let tables: i64 = transaction
+                .prepare_cached("SELECT count(*) FROM sqlite_schema WHERE name = 'span_sets'")?
                 .query_row([], |row| row.get(0))?;
-            if tables == 0 { Ok(T::default()) } else { read(&self.connection) }
+            if tables == 0 { Ok(T::default()) } else { read(&transaction) }
         };
         answer().map_err(self.fail.of(action))
     }
 }
 
 impl SpanPage {
-    fn push(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
-        self.up_to = row.get(0)?;
-        match span_of(row)? {
-            Some(span) => self.spans.push(span),
-            None => {
-                tracing::error!(seq = self.up_to, "damaged span left out");
-                self.damaged += 1;
+    /// Whether it has fewer than `max` spans and [`MAX_PAGE_BYTES`]; always where there is no bound.
+    fn has_room(&self, max: Option<usize>) -> bool {
+        let bytes = || self.spans.iter().map(|stored| stored.span.body.len()).sum::<usize>();
+        max.is_none_or(|max| self.spans.len() < max && bytes() < MAX_PAGE_BYTES)
+    }
+
+    /// Takes in the spans of a set after those it has, as far as there is room.
+    fn take(
+        &mut self,
+        connection: &Connection,
+        names: &mut Names,
+        row: &Row<'_>,
+        max: Option<usize>,
+    ) -> rusqlite::Result<()> {
+        let Some(set) = Set::of(row)? else {
+            self.leave_out(row.get(0)?, row.get(1)?);
+            return Ok(());
+        };
+        let content = set::unpack(row.get_ref(CONTENT)?.as_blob()?);
+        let Some(pieces) = content.as_deref().and_then(|content| set.pieces(content)) else {
+            self.leave_out(set.seq, set.end_seq);
+            return Ok(());
+        };
+        let after = self.up_to;
+        for (head, piece) in pieces.filter(|(head, _)| head.seq > after) {
+            if !self.has_room(max) {
+                return Ok(());
+            }
+            self.up_to = head.seq;
+            match span_of(connection, names, head, piece)? {
+                Some(span) => self.spans.push(StoredSpan { seq: head.seq, trace_id: set.trace_id, span }),
+                None => {
+                    damaged(head.seq);
+                    self.damaged += 1;
+                }
             }
         }
+        // The last numbers of a set may be those of spans that are gone.
+        self.up_to = self.up_to.max(set.end_seq.saturating_sub(1));
         Ok(())
     }
+
+    /// Passes over a set of which nothing can be read.
+    fn leave_out(&mut self, seq: u64, end_seq: u64) {
+        damaged(seq);
+        let last_seq = end_seq.saturating_sub(1);
+        self.damaged += last_seq.saturating_sub(self.up_to.max(seq.saturating_sub(1)));
+        self.up_to = self.up_to.max(last_seq);
+    }
+}
+
+/// How many of all spans are damaged; none in a catalog that has no sets yet.
+pub(crate) fn count_damaged(connection: &Connection) -> rusqlite::Result<u64> {
+    let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM span_sets ORDER BY seq"))?;
+    let mut rows = statement.query([])?;
+    let (mut page, mut names) = (SpanPage::default(), Names::default());
+    while let Some(row) = rows.next()? {
+        page.take(connection, &mut names, row, None)?;
+        page.spans.clear();
+    }
+    Ok(page.damaged)
 }
 
 /// A span, `None` when it is damaged.
-fn span_of(row: &Row<'_>) -> rusqlite::Result<Option<StoredSpan>> {
-    let columns = SpanRow {
-        span_id: row.get(2)?,
-        service: row.get(3)?,
-        operation: row.get(4)?,
-        kind: row.get(5)?,
-        start_ns: row.get(6)?,
-        end_ns: row.get(7)?,
-        error: row.get(8)?,
+fn span_of(
+    connection: &Connection,
+    names: &mut Names,
+    head: &Head,
+    piece: &[u8],
+) -> rusqlite::Result<Option<SpanRow>> {
+    let Some(named) = names.of(connection, head.operation)? else { return Ok(None) };
+    let row = SpanRow {
+        span_id: head.span_id,
+        service: Arc::clone(&named.service),
+        operation: named.operation.clone(),
+        kind: named.kind,
+        start_ns: head.start_ns,
+        end_ns: head.end_ns,
+        error: head.error,
         tags: Vec::new(),
         body: Vec::new(),
     };
-    let (seq, trace_id, checksum) = (row.get(0)?, row.get(1)?, row.get(9)?);
-    let span = content::decode(columns, row.get_ref(10)?.as_blob()?, checksum);
-    Ok(span.map(|span| StoredSpan { seq, trace_id, span }))
-}
-
-/// Whether a span has all these tags: their hashes may belong to others.
-fn has_tags(content: &[u8], wanted: &[(String, String)]) -> bool {
-    if wanted.is_empty() {
-        return true;
-    }
-    let Some(tags) = content::decode_tags(content) else { return false };
-    wanted.iter().all(|tag| tags.contains(tag))
-}
-
-/// A search as SQL: trace id and content of the fitting spans, the newest first.
-struct Search {
-    sql: String,
-    values: Vec<Value>,
-}
-
-impl Search {
-    /// `None` when nothing can fit.
-    fn new(connection: &Connection, query: &TraceQuery) -> rusqlite::Result<Option<Self>> {
-        let mut values = Vec::new();
-        let mut conditions = Vec::new();
-        let mut require = |condition: &str, value: Value| {
-            values.push(value);
-            conditions.push(condition.replace('?', &format!("?{}", values.len())));
-        };
-        require("s.start_ns >= ?", query.range.start_ns.into());
-        require("s.start_ns < ?", query.range.end_ns.into());
-        if let Some(service) = &query.service {
-            require("s.service = (SELECT id FROM span_services WHERE name = ?)", service.clone().into());
-        }
-        if let Some(operation) = &query.operation {
-            require(
-                "s.operation IN (SELECT id FROM span_operations WHERE name = ?)",
-                operation.clone().into(),
-            );
-        }
-        if let Some(min) = query.min_duration_ns {
-            require("s.end_ns - s.start_ns >= ?", min.into());
-        }
-        if let Some(max) = query.max_duration_ns {
-            require("s.end_ns - s.start_ns <= ?", max.into());
-        }
-        let mut hashes: Vec<(usize, i64)> = Vec::new();
-        for (name, value) in &query.tags {
-            let hash = tag_hash(name, value);
-            hashes.push((spans_with(connection, hash)?, hash));
-        }
-        hashes.sort_unstable();
-        let rarest = hashes.first().copied();
-        if matches!(rarest, Some((0, _))) {
-            return Ok(None);
-        }
-        for (_, hash) in hashes {
-            require("EXISTS (SELECT 1 FROM span_tags WHERE hash = ? AND seq = s.seq)", hash.into());
-        }
-        // The unary plus keeps SQLite from another index than the one meant.
-        let from = match rarest {
-            Some((count, hash)) if count < RARE_TAG => {
-                values.push(hash.into());
-                format!("span_tags t CROSS JOIN spans s ON s.seq = t.seq WHERE t.hash = ?{}", values.len())
-            }
-            _ if query.service.is_some() => "spans s INDEXED BY spans_by_service WHERE 1".to_owned(),
-            _ => "spans s INDEXED BY spans_by_start WHERE 1".to_owned(),
-        };
-        let sql = format!(
-            "SELECT s.trace_id, s.content FROM {from} AND {} ORDER BY s.start_ns DESC",
-            conditions.join(" AND ")
-        );
-        Ok(Some(Self { sql, values }))
-    }
-}
-
-/// On how many spans a tag is, counted up to [`RARE_TAG`].
-fn spans_with(connection: &Connection, hash: i64) -> rusqlite::Result<usize> {
-    connection
-        .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM span_tags WHERE hash = ?1 LIMIT ?2)")?
-        .query_row(rusqlite::params![hash, RARE_TAG], |row| row.get(0))
+    Ok(encode::decode(row, piece, head.checksum))
 }

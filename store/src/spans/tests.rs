@@ -17,13 +17,13 @@ fn open(dir: &Path) -> Writer {
 fn span(id: u8, service: &str, operation: &str, start_ns: i64, duration_ns: i64) -> SpanRow {
     SpanRow {
         span_id: [id; 8],
-        service: service.to_owned(),
+        service: service.into(),
         operation: operation.to_owned(),
         kind: 2,
         start_ns,
         end_ns: start_ns + duration_ns,
         error: false,
-        tags: vec![("id".to_owned(), id.to_string()), ("all".to_owned(), "yes".to_owned())],
+        tags: vec![("id".into(), id.to_string().into()), ("all".into(), "yes".into())],
         body: format!("body {id}").into_bytes(),
     }
 }
@@ -116,16 +116,85 @@ fn the_position_is_stored_with_the_traces_or_not_at_all() {
 }
 
 #[test]
-fn a_damaged_span_is_left_out_and_named_and_does_not_hold_up_the_next() {
+fn damaged_spans_are_left_out_and_counted_and_do_not_hold_up_the_next() {
     let dir = tempfile::tempdir().unwrap();
     let writer = open(dir.path());
-    store(&writer, 1, vec![span(1, "a", "x", 0, 1), span(2, "a", "x", 1, 1)]);
     let raw = rusqlite::Connection::open(dir.path().join(crate::catalog::FILE)).unwrap();
-    raw.execute("UPDATE spans SET content = zeroblob(30) WHERE seq = 1", []).unwrap();
-    let page = writer.reader().spans_after(0, 10).unwrap();
-    assert_eq!((page.damaged, page.up_to, page.spans.len()), (1, 2, 1));
-    assert_eq!(store(&writer, 1, vec![]).removed, 2);
-    assert_eq!(writer.reader().span_stats().unwrap().spans, 0);
+    for harm in ["content = zeroblob(30)", "heads = zeroblob(30)", "end_ns = end_ns + 1"] {
+        let last = writer.reader().span_stats().unwrap().last_seq;
+        store(&writer, 1, vec![span(1, "a", "x", 0, 1), span(2, "a", "x", 1, 1)]);
+        store(&writer, 2, vec![span(3, "a", "x", 1, 1)]);
+        raw.execute(&format!("UPDATE span_sets SET {harm} WHERE seq = {}", last + 1), []).unwrap();
+        let page = writer.reader().spans_after(last, 10).unwrap();
+        assert_eq!((page.damaged, page.up_to, page.spans.len()), (2, last + 3, 1), "{harm}");
+        let damage = crate::verify::data(dir.path()).unwrap().damage;
+        assert!(damage.iter().any(|what| what.contains("2 spans")), "{harm}: {damage:?}");
+        let page = writer.reader().spans_after(last + 1, 10).unwrap();
+        assert_eq!((page.damaged, page.spans.len()), (1, 1), "{harm}: what is left behind a place within");
+        assert_eq!(
+            writer.reader().spans_after(last + 3, 10).unwrap(),
+            SpanPage { up_to: last + 3, ..SpanPage::default() }
+        );
+        assert_eq!(writer.reader().spans_of([1; 16]).unwrap(), []);
+        assert_eq!(
+            found(&writer.reader(), &TraceQuery { tags: tag("id", "1"), ..TraceQuery::default() }),
+            [0; 0]
+        );
+        store(&writer, 1, vec![]);
+        store(&writer, 2, vec![]);
+        assert_eq!(writer.reader().span_stats().unwrap().spans, 0, "{harm}");
+    }
+}
+
+#[test]
+fn spans_beside_a_damaged_one_of_the_same_trace_are_written_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    let spans = vec![span(1, "a", "x", 0, 1), span(2, "a", "x", 1, 1)];
+    store(&writer, 1, spans.clone());
+    let raw = rusqlite::Connection::open(dir.path().join(crate::catalog::FILE)).unwrap();
+    raw.execute("UPDATE span_sets SET heads = zeroblob(30)", []).unwrap();
+    assert_eq!(store(&writer, 1, spans.clone()).written, 2);
+    let back = writer.reader().spans_of([1; 16]).unwrap();
+    assert_eq!(back.into_iter().map(|stored| stored.span).collect::<Vec<_>>(), spans);
+}
+
+#[test]
+fn hashes_that_are_damaged_hide_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    store(&writer, 1, vec![span(1, "a", "x", 0, 1)]);
+    let raw = rusqlite::Connection::open(dir.path().join(crate::catalog::FILE)).unwrap();
+    raw.execute("UPDATE span_filters SET hashes = zeroblob(4)", []).unwrap();
+    store(&writer, 2, vec![span(2, "a", "x", 0, 1)]);
+    for id in [1, 2] {
+        let query = TraceQuery { tags: tag("id", &id.to_string()), ..TraceQuery::default() };
+        assert_eq!(found(&writer.reader(), &query), [id]);
+    }
+}
+
+#[test]
+fn a_trace_of_many_spans_is_found_read_and_sent_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = open(dir.path());
+    let row =
+        |i: u16| SpanRow { span_id: u64::from(i + 1).to_be_bytes(), ..span(1, "a", "x", i64::from(i), 1) };
+    let spans: Vec<SpanRow> = (0..300).map(row).collect();
+    store(&writer, 1, spans.clone());
+    let reader = writer.reader();
+    assert_eq!(reader.spans_of([1; 16]).unwrap().into_iter().map(|s| s.span).collect::<Vec<_>>(), spans);
+    let (mut after, mut sent) = (0, Vec::new());
+    loop {
+        let page = reader.spans_after(after, 7).unwrap();
+        if page.up_to == after {
+            break;
+        }
+        after = page.up_to;
+        sent.extend(page.spans.into_iter().map(|stored| stored.span));
+    }
+    assert_eq!(sent, spans);
+    let last = TraceQuery { range: TimeRange { start_ns: 299, end_ns: 300 }, ..TraceQuery::default() };
+    assert_eq!(found(&reader, &last), [1]);
 }
 
 #[test]
@@ -134,7 +203,8 @@ fn a_folder_of_the_format_before_gets_the_tables() {
     drop(open(dir.path()));
     let raw = rusqlite::Connection::open(dir.path().join(crate::catalog::FILE)).unwrap();
     raw.execute_batch(
-        "DROP TABLE spans; DROP TABLE span_tags; DROP TABLE span_operations; DROP TABLE span_services;
+        "DROP TABLE span_sets; DROP TABLE span_groups; DROP TABLE span_filters; DROP TABLE span_operations;
+         DROP TABLE span_services; DELETE FROM settings WHERE name = 'span_seq';
          ALTER TABLE streams DROP COLUMN checksum; ALTER TABLE cursors DROP COLUMN checksum;
          ALTER TABLE gaps DROP COLUMN checksum; ALTER TABLE containers DROP COLUMN checksum;
          DROP TABLE readings; PRAGMA user_version = 1;",
@@ -147,6 +217,73 @@ fn a_folder_of_the_format_before_gets_the_tables() {
     let writer = open(dir.path());
     store(&writer, 3, vec![span(1, "a", "x", 0, 1)]);
     assert_eq!(found(&reader, &TraceQuery::default()), [3]);
+}
+
+/// Makes a catalog without spans one of format 4.
+pub(crate) const FORMAT_4: &str = "
+DROP TABLE span_sets; DROP TABLE span_groups; DROP TABLE span_filters;
+DELETE FROM settings WHERE name = 'span_seq';
+ALTER TABLE span_operations ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE spans (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, trace_id BLOB NOT NULL, span_id BLOB NOT NULL, service INTEGER NOT NULL,
+    operation INTEGER NOT NULL, start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL, error INTEGER NOT NULL,
+    checksum INTEGER NOT NULL, content BLOB NOT NULL
+) STRICT;
+CREATE TABLE span_tags (hash INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (hash, seq)) WITHOUT ROWID, STRICT;
+PRAGMA user_version = 4;
+";
+const OPERATIONS: &str = "
+INSERT INTO span_services VALUES (1, 'a'), (2, 'gone');
+INSERT INTO span_operations (id, service, name, kind, spans) VALUES (1, 1, 'x', 2, 3), (2, 2, 'y', 2, 1);
+";
+
+#[test]
+fn spans_of_format_4_are_kept_under_their_numbers() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let raw = rusqlite::Connection::open(dir.path().join(crate::catalog::FILE)).unwrap();
+    raw.execute_batch(FORMAT_4).unwrap();
+    raw.execute_batch(OPERATIONS).unwrap();
+    let spans = [(1, span(1, "a", "x", 5, 1)), (1, span(2, "a", "x", 6, 1)), (2, span(3, "a", "x", 7, 1))];
+    for (seq, (trace, row)) in [10, 12, 13].into_iter().zip(&spans) {
+        let content = encode::EncodedSpan::new(row.clone()).unwrap().raw;
+        raw.execute(
+            "INSERT INTO spans VALUES (?1, ?2, ?3, 1, 1, ?4, ?5, 0, ?6, ?7)",
+            rusqlite::params![
+                seq,
+                [*trace as u8; 16],
+                row.span_id,
+                row.start_ns,
+                row.end_ns,
+                upgrade::checksum_of_row(row, &content),
+                zstd::bulk::compress(&content, 1).unwrap(),
+            ],
+        )
+        .unwrap();
+    }
+    let damaged = "INSERT INTO spans SELECT 20, trace_id, x'0909090909090909', 2, 2, 0, 1, 0, 7, content FROM spans WHERE seq = 10";
+    raw.execute(damaged, []).unwrap();
+    drop(raw);
+    let writer = open(dir.path());
+    let reader = writer.reader();
+    let page = reader.spans_after(0, 10).unwrap();
+    assert_eq!(page.spans.iter().map(|stored| stored.seq).collect::<Vec<_>>(), [10, 12, 13]);
+    assert_eq!(
+        page.spans.iter().map(|stored| &stored.span).collect::<Vec<_>>(),
+        spans.iter().map(|(_, row)| row).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        reader.span_stats().unwrap(),
+        SpanStats { spans: 3, last_seq: 20, ..reader.span_stats().unwrap() }
+    );
+    assert_eq!(reader.span_services().unwrap(), ["a"]);
+    assert_eq!(found(&reader, &TraceQuery { tags: tag("id", "3"), ..TraceQuery::default() }), [2]);
+    assert_eq!(store(&writer, 2, vec![span(3, "a", "x", 7, 1)]).unchanged, 1);
+    assert_eq!(
+        store(&writer, 2, vec![span(3, "a", "x", 7, 2)]),
+        StoredTraces { written: 1, ..StoredTraces::default() }
+    );
+    assert_eq!(reader.spans_of([2; 16]).unwrap()[0].seq, 21);
 }
 
 #[test]
@@ -188,9 +325,12 @@ fn spans_go_with_the_records_of_their_time_and_above_their_size() {
 /// What a query says of one span.
 fn fits(span: &SpanRow, query: &TraceQuery) -> bool {
     let duration = span.end_ns - span.start_ns;
-    query.service.as_ref().is_none_or(|service| *service == span.service)
+    query.service.as_ref().is_none_or(|service| **service == *span.service)
         && query.operation.as_ref().is_none_or(|operation| *operation == span.operation)
-        && query.tags.iter().all(|tag| span.tags.contains(tag))
+        && query
+            .tags
+            .iter()
+            .all(|(name, value)| span.tags.iter().any(|tag| *tag.0 == **name && *tag.1 == **value))
         && query.min_duration_ns.is_none_or(|min| duration >= min)
         && query.max_duration_ns.is_none_or(|max| duration <= max)
         && query.range.contains(span.start_ns)
@@ -199,7 +339,7 @@ fn fits(span: &SpanRow, query: &TraceQuery) -> bool {
 fn any_span() -> impl Strategy<Value = SpanRow> {
     (0..4_u8, "[ab]", "[xy]", 0..40_i64, 0..6_i64, proptest::collection::vec(("[mn]", "[01]"), 0..3))
         .prop_map(|(id, service, operation, start_ns, duration, tags)| SpanRow {
-            tags,
+            tags: tags.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
             ..span(id, &service, &operation, start_ns, duration)
         })
 }

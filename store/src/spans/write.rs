@@ -1,272 +1,283 @@
-//! Changing the span tables. Each function is part of the caller's transaction.
+//! Changing the span index. Each function is part of the caller's transaction.
 
 use std::collections::{HashMap, HashSet};
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Transaction, params};
 
-use super::content::{EncodedSpan, decode_tags, tag_hash};
-use super::{Encoder, SpanRow, StoredTraces, TraceRows};
+use super::encode::EncodedSpan;
+use super::groups::{self, Groups};
+use super::operations::Operations;
+use super::set::{self, COLUMNS, Compressor, Packed, Set};
+use super::{StoredTraces, TraceRows};
 use crate::error::StoreError;
-
-/// What a row takes on disk beside its content: columns, its entries in the indexes and ten tags, measured.
-const ROW_BYTES: i64 = 350;
 
 /// A trace ready to be stored.
 #[derive(Debug)]
 pub(crate) struct EncodedTrace {
     trace_id: [u8; 16],
     whole: bool,
-    spans: Vec<EncodedSpan>,
+    sets: Vec<Packed>,
 }
 
 impl EncodedTrace {
     /// Of two spans with the same id the first counts.
-    pub(crate) fn new(trace: TraceRows, encoder: &mut Encoder) -> Result<Self, StoreError> {
+    pub(crate) fn new(trace: TraceRows, compressor: &mut Compressor) -> Result<Self, StoreError> {
         let mut seen = HashSet::new();
         let mut spans = Vec::with_capacity(trace.spans.len());
         for span in trace.spans {
             if seen.insert(span.span_id) {
-                spans.push(encoder.encode(span)?);
+                spans.push(EncodedSpan::new(span)?);
             }
         }
-        Ok(Self { trace_id: trace.trace_id, whole: trace.whole, spans })
+        Ok(Self { trace_id: trace.trace_id, whole: trace.whole, sets: Packed::all(spans, compressor)? })
     }
 }
 
 /// Stores what is new or changed of each trace; what is stored already, just so, is left alone.
 pub(crate) fn store_traces(
     transaction: &Transaction<'_>,
-    traces: &[EncodedTrace],
+    traces: Vec<EncodedTrace>,
 ) -> rusqlite::Result<StoredTraces> {
-    let mut done = StoredTraces::default();
-    let mut totals = Totals::default();
-    let mut operations = Operations::default();
-    for trace in traces {
-        let mut stored = stored_spans(transaction, trace.trace_id)?;
-        for span in &trace.spans {
-            match stored.remove(&span.row.span_id) {
-                Some((_, checksum)) if checksum == span.checksum => done.unchanged += 1,
-                older => {
-                    if let Some((seq, _)) = older {
-                        delete(transaction, seq, &mut totals)?;
-                    }
-                    insert(transaction, trace.trace_id, span, &mut operations, &mut totals)?;
-                    done.written += 1;
-                }
-            }
-        }
-        for (seq, _) in stored.into_values().filter(|_| trace.whole) {
-            delete(transaction, seq, &mut totals)?;
-            done.removed += 1;
-        }
+    if traces.is_empty() {
+        return Ok(StoredTraces::default());
     }
-    totals.store(transaction)?;
-    Ok(done)
+    let mut changes = Changes::begin(transaction)?;
+    for trace in traces {
+        changes.store(trace)?;
+    }
+    changes.finish()
 }
 
 /// Removes spans by trace id and span id; what is not there is passed over. Returns how many it were.
 pub(crate) fn remove(transaction: &Transaction<'_>, gone: &[([u8; 16], [u8; 8])]) -> rusqlite::Result<u64> {
-    let mut seqs: Vec<u64> = Vec::new();
+    let mut by_trace: HashMap<[u8; 16], HashSet<[u8; 8]>> = HashMap::new();
     for (trace_id, span_id) in gone {
-        let seq: Option<u64> = transaction
-            .prepare_cached("SELECT seq FROM spans WHERE trace_id = ?1 AND span_id = ?2")?
-            .query_row(params![trace_id, span_id], |row| row.get(0))
-            .optional()?;
-        seqs.extend(seq);
+        by_trace.entry(*trace_id).or_default().insert(*span_id);
     }
-    seqs.sort_unstable();
-    seqs.dedup();
-    delete_all(transaction, &seqs)
-}
-
-/// Sequence number and checksum of each stored span of a trace, by span id.
-fn stored_spans(
-    transaction: &Transaction<'_>,
-    trace_id: [u8; 16],
-) -> rusqlite::Result<HashMap<[u8; 8], (u64, i64)>> {
-    transaction
-        .prepare_cached("SELECT span_id, seq, checksum FROM spans WHERE trace_id = ?1")?
-        .query_map([trace_id], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?
-        .collect()
-}
-
-fn insert<'a>(
-    transaction: &Transaction<'_>,
-    trace_id: [u8; 16],
-    span: &'a EncodedSpan,
-    operations: &mut Operations<'a>,
-    totals: &mut Totals,
-) -> rusqlite::Result<()> {
-    let row = &span.row;
-    let (service, operation) = operations.of(transaction, row)?;
-    transaction
-        .prepare_cached(
-            "INSERT INTO spans
-                 (trace_id, span_id, service, operation, start_ns, end_ns, error, checksum, content)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        )?
-        .execute(params![
-            trace_id,
-            row.span_id,
-            service,
-            operation,
-            row.start_ns,
-            row.end_ns,
-            row.error,
-            span.checksum,
-            span.content,
-        ])?;
-    let seq = transaction.last_insert_rowid();
-    let mut insert_tag =
-        transaction.prepare_cached("INSERT OR IGNORE INTO span_tags (hash, seq) VALUES (?1, ?2)")?;
-    for (name, value) in &row.tags {
-        insert_tag.execute([tag_hash(name, value), seq])?;
+    if by_trace.is_empty() {
+        return Ok(0);
     }
-    totals.add(operation, 1, bytes_of(span.content.len()));
-    Ok(())
-}
-
-/// Numbers of services and their operations that a transaction has looked up: most of its spans are of a few.
-#[derive(Default)]
-struct Operations<'a>(HashMap<(&'a str, &'a str, u8), (i64, i64)>);
-
-impl<'a> Operations<'a> {
-    fn of(&mut self, transaction: &Transaction<'_>, row: &'a SpanRow) -> rusqlite::Result<(i64, i64)> {
-        let place = (row.service.as_str(), row.operation.as_str(), row.kind);
-        if let Some(known) = self.0.get(&place) {
-            return Ok(*known);
-        }
-        let known = operation_of(transaction, &row.service, &row.operation, row.kind)?;
-        self.0.insert(place, known);
-        Ok(known)
+    let mut changes = Changes::begin(transaction)?;
+    let mut removed = 0;
+    for (trace_id, gone) in by_trace {
+        let sets = changes.sets_of(trace_id)?;
+        let heads = sets.iter().flat_map(|set| &set.heads);
+        let lost: HashSet<u64> = heads.filter(|h| gone.contains(&h.span_id)).map(|head| head.seq).collect();
+        removed += lost.len() as u64;
+        changes.drop_spans(sets, &lost)?;
     }
+    changes.finish()?;
+    Ok(removed)
 }
 
-/// The numbers of a service and of its operation, given when they are new.
-fn operation_of(
-    transaction: &Transaction<'_>,
-    service: &str,
-    operation: &str,
-    kind: u8,
-) -> rusqlite::Result<(i64, i64)> {
-    let known = transaction
-        .prepare_cached("SELECT id FROM span_services WHERE name = ?1")?
-        .query_row([service], |row| row.get(0))
-        .optional()?;
-    let service = match known {
-        Some(id) => id,
-        None => transaction
-            .prepare_cached("INSERT INTO span_services (name) VALUES (?1) RETURNING id")?
-            .query_row([service], |row| row.get(0))?,
-    };
-    let known = transaction
-        .prepare_cached("SELECT id FROM span_operations WHERE service = ?1 AND name = ?2 AND kind = ?3")?
-        .query_row(params![service, operation, kind], |row| row.get(0))
-        .optional()?;
-    let operation = match known {
-        Some(id) => id,
-        None => transaction
-            .prepare_cached(
-                "INSERT INTO span_operations (service, name, kind, spans, bytes)
-                 VALUES (?1, ?2, ?3, 0, 0) RETURNING id",
-            )?
-            .query_row(params![service, operation, kind], |row| row.get(0))?,
-    };
-    Ok((service, operation))
-}
-
-fn delete(transaction: &Transaction<'_>, seq: u64, totals: &mut Totals) -> rusqlite::Result<()> {
-    let (operation, content): (i64, Vec<u8>) = transaction
-        .prepare_cached("DELETE FROM spans WHERE seq = ?1 RETURNING operation, content")?
-        .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    totals.add(operation, -1, -bytes_of(content.len()));
-    let Some(tags) = decode_tags(&content) else {
-        // Tags that nobody can name stay; they lead to no span.
-        tracing::warn!(seq, "deleted a span whose content is damaged");
-        return Ok(());
-    };
-    let mut delete_tag = transaction.prepare_cached("DELETE FROM span_tags WHERE hash = ?1 AND seq = ?2")?;
-    for (name, value) in &tags {
-        delete_tag.execute(params![tag_hash(name, value), seq])?;
-    }
-    Ok(())
-}
-
-fn bytes_of(content: usize) -> i64 {
-    ROW_BYTES + i64::try_from(content).unwrap_or(i64::MAX - ROW_BYTES)
-}
-
-/// What a transaction changes in the number and bytes of each operation's spans.
-#[derive(Default)]
-struct Totals(HashMap<i64, (i64, i64)>);
-
-impl Totals {
-    fn add(&mut self, operation: i64, spans: i64, bytes: i64) {
-        let sums = self.0.entry(operation).or_default();
-        sums.0 += spans;
-        sums.1 += bytes;
-    }
-
-    /// An operation without spans goes, and with its last operation a service.
-    fn store(self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-        for (operation, (spans, bytes)) in self.0 {
-            transaction
-                .prepare_cached(
-                    "UPDATE span_operations SET spans = spans + ?2, bytes = bytes + ?3 WHERE id = ?1",
-                )?
-                .execute([operation, spans, bytes])?;
-            if spans >= 0 {
-                continue;
-            }
-            let service: Option<i64> = transaction
-                .prepare_cached("DELETE FROM span_operations WHERE id = ?1 AND spans <= 0 RETURNING service")?
-                .query_row([operation], |row| row.get(0))
-                .optional()?;
-            transaction
-                .prepare_cached(
-                    "DELETE FROM span_services
-                     WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM span_operations WHERE service = ?1)",
-                )?
-                .execute([service])?;
-        }
-        Ok(())
-    }
-}
-
-/// Deletes up to `max` spans that ended before `before_ns`, those that began first before others. Returns their
-/// sequence numbers.
+/// Deletes sets all of whose spans ended before `before_ns`, about the oldest first, until that are `max` spans.
+/// Returns their sequence numbers.
 pub(crate) fn delete_before(
     transaction: &Transaction<'_>,
     before_ns: i64,
     max: usize,
 ) -> rusqlite::Result<Vec<u64>> {
+    let mut changes = Changes::begin(transaction)?;
     let old: Vec<u64> = transaction
-        .prepare_cached(
-            "SELECT seq FROM spans WHERE start_ns < ?1 AND end_ns < ?1 ORDER BY start_ns LIMIT ?2",
-        )?
-        .query_map(params![before_ns, max], |row| row.get(0))?
+        .prepare_cached("SELECT id FROM span_groups WHERE min_ns < ?1 ORDER BY min_ns")?
+        .query_map([before_ns], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    delete_all(transaction, &old)?;
-    Ok(old)
+    let mut deleted = Vec::new();
+    for group in old {
+        let numbers = groups::numbers(group);
+        let sql = format!(
+            "SELECT {COLUMNS} FROM span_sets WHERE seq >= ?1 AND seq < ?2 AND end_ns < ?3 ORDER BY start_ns, seq"
+        );
+        for set in changes.sets(&sql, params![numbers.start, numbers.end, before_ns])? {
+            if deleted.len() >= max {
+                break;
+            }
+            deleted.extend(set.heads.iter().map(|head| head.seq));
+            changes.delete(&set)?;
+        }
+        if deleted.len() >= max {
+            break;
+        }
+    }
+    changes.finish()?;
+    Ok(deleted)
 }
 
-/// Deletes the `max` oldest spans. Returns their sequence numbers.
+/// Deletes about the oldest `max` spans. Returns their sequence numbers.
 pub(crate) fn delete_oldest(transaction: &Transaction<'_>, max: usize) -> rusqlite::Result<Vec<u64>> {
     delete_before(transaction, i64::MAX, max)
 }
 
-fn delete_all(transaction: &Transaction<'_>, seqs: &[u64]) -> rusqlite::Result<u64> {
-    let mut totals = Totals::default();
-    for seq in seqs {
-        delete(transaction, *seq, &mut totals)?;
-    }
-    totals.store(transaction)?;
-    Ok(seqs.len() as u64)
+/// What a transaction changes.
+pub(super) struct Changes<'t> {
+    transaction: &'t Transaction<'t>,
+    /// The highest sequence number ever given.
+    last_seq: u64,
+    operations: Operations,
+    groups: Groups,
+    /// Made when spans must be packed anew.
+    compressor: Option<Compressor>,
+    done: StoredTraces,
 }
 
-/// Number of all spans, and about how many bytes they take.
-pub(crate) fn total_bytes(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
-    connection
-        .prepare_cached("SELECT coalesce(sum(spans), 0), coalesce(sum(bytes), 0) FROM span_operations")?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+impl<'t> Changes<'t> {
+    pub(super) fn begin(transaction: &'t Transaction<'t>) -> rusqlite::Result<Self> {
+        let last_seq = transaction
+            .prepare_cached("SELECT value FROM settings WHERE name = 'span_seq'")?
+            .query_row([], |row| row.get(0))?;
+        Ok(Self {
+            transaction,
+            last_seq,
+            operations: Operations::default(),
+            groups: Groups::default(),
+            compressor: None,
+            done: StoredTraces::default(),
+        })
+    }
+
+    pub(super) fn finish(self) -> rusqlite::Result<StoredTraces> {
+        self.transaction
+            .prepare_cached("UPDATE settings SET value = ?1 WHERE name = 'span_seq' AND value <> ?1")?
+            .execute([self.last_seq])?;
+        self.operations.store(self.transaction)?;
+        self.groups.store(self.transaction)?;
+        Ok(self.done)
+    }
+
+    fn store(&mut self, trace: EncodedTrace) -> rusqlite::Result<()> {
+        let stored = self.sets_of(trace.trace_id)?;
+        if stored.is_empty() {
+            return self.insert_all(trace.trace_id, &trace.sets);
+        }
+        let heads = stored.iter().flat_map(|set| &set.heads);
+        let mut known: HashMap<[u8; 8], (u64, u64)> =
+            heads.map(|head| (head.span_id, (head.seq, head.checksum))).collect();
+        let (mut lost, mut new) = (HashSet::new(), Vec::new());
+        for span in trace.sets.into_iter().flat_map(|set| set.spans) {
+            match known.remove(&span.row.span_id) {
+                Some((_, checksum)) if checksum == span.checksum => self.done.unchanged += 1,
+                older => {
+                    lost.extend(older.map(|(seq, _)| seq));
+                    new.push(span);
+                }
+            }
+        }
+        if trace.whole {
+            self.done.removed += known.len() as u64;
+            lost.extend(known.into_values().map(|(seq, _)| seq));
+        }
+        self.drop_spans(stored, &lost)?;
+        let sets = Packed::all(new, self.compressor()?).map_err(failed)?;
+        self.insert_all(trace.trace_id, &sets)
+    }
+
+    fn insert_all(&mut self, trace_id: [u8; 16], sets: &[Packed]) -> rusqlite::Result<()> {
+        for packed in sets {
+            let set = packed.numbered(self.last_seq + 1, trace_id, &mut self.operations, self.transaction)?;
+            self.last_seq += packed.spans.len() as u64;
+            let hashes = packed.spans.iter().map(|span| span.hashes.as_slice());
+            self.put(&set, &packed.content, hashes)?;
+            self.done.written += packed.spans.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Writes a set that is not there, with the hashes of those of its spans that are new.
+    pub(super) fn put<'a>(
+        &mut self,
+        set: &Set,
+        content: &[u8],
+        hashes: impl Iterator<Item = &'a [u32]>,
+    ) -> rusqlite::Result<()> {
+        let bytes = set.put(self.transaction, content)?;
+        self.groups.add(set, bytes, hashes);
+        for head in &set.heads {
+            self.operations.add(head.operation, 1);
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, set: &Set) -> rusqlite::Result<()> {
+        self.transaction.prepare_cached("DELETE FROM span_sets WHERE seq = ?1")?.execute([set.seq])?;
+        self.groups.remove(set);
+        for head in &set.heads {
+            self.operations.add(head.operation, -1);
+        }
+        Ok(())
+    }
+
+    /// Takes the spans with these numbers out of their sets.
+    fn drop_spans(&mut self, sets: Vec<Set>, lost: &HashSet<u64>) -> rusqlite::Result<()> {
+        for set in sets {
+            if !set.heads.iter().any(|head| lost.contains(&head.seq)) {
+                continue;
+            }
+            let rest = self.without(&set, lost)?;
+            self.delete(&set)?;
+            if let Some((set, content)) = rest {
+                self.put(&set, &content, std::iter::empty())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A set without some of its spans; `None` when nothing is left, or nothing that can be read.
+    fn without(&mut self, set: &Set, lost: &HashSet<u64>) -> rusqlite::Result<Option<(Set, Vec<u8>)>> {
+        if set.heads.iter().all(|head| lost.contains(&head.seq)) {
+            return Ok(None);
+        }
+        let content: Vec<u8> = self
+            .transaction
+            .prepare_cached("SELECT content FROM span_sets WHERE seq = ?1")?
+            .query_row([set.seq], |row| row.get(0))?;
+        let Some(content) = set::unpack(&content) else { return Ok(without_damaged(set)) };
+        let Some(pieces) = set.pieces(&content) else { return Ok(without_damaged(set)) };
+        let (mut heads, mut raw) = (Vec::new(), Vec::new());
+        for (head, piece) in pieces.filter(|(head, _)| !lost.contains(&head.seq)) {
+            heads.push(head.clone());
+            raw.extend_from_slice(piece);
+        }
+        let content = self.compressor()?.compress(&raw).map_err(failed)?;
+        Ok(Some((Set { heads, ..set.clone() }, content)))
+    }
+
+    fn compressor(&mut self) -> rusqlite::Result<&mut Compressor> {
+        match &mut self.compressor {
+            Some(compressor) => Ok(compressor),
+            none => Ok(none.insert(Compressor::new().map_err(failed)?)),
+        }
+    }
+
+    fn sets_of(&mut self, trace_id: [u8; 16]) -> rusqlite::Result<Vec<Set>> {
+        self.sets(&format!("SELECT {COLUMNS} FROM span_sets WHERE trace_id = ?1"), [trace_id])
+    }
+
+    /// The sets that a statement selects. Those whose heads are damaged go: nobody could read or replace them.
+    fn sets(&mut self, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<Vec<Set>> {
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        let mut rows = statement.query(values)?;
+        let (mut sets, mut damaged): (Vec<Set>, Vec<u64>) = (Vec::new(), Vec::new());
+        while let Some(row) = rows.next()? {
+            match Set::of(row)? {
+                Some(set) => sets.push(set),
+                None => damaged.push(row.get(0)?),
+            }
+        }
+        for seq in damaged {
+            tracing::warn!(seq, "deleted spans that are damaged");
+            self.transaction.prepare_cached("DELETE FROM span_sets WHERE seq = ?1")?.execute([seq])?;
+            self.groups.remove_damaged(seq);
+        }
+        Ok(sets)
+    }
+}
+
+fn without_damaged<T>(set: &Set) -> Option<T> {
+    tracing::warn!(seq = set.seq, "deleted spans whose content is damaged");
+    None
+}
+
+/// An error within a transaction that is none of SQLite's.
+pub(super) fn failed(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(Box::new(error))
 }

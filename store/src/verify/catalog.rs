@@ -40,6 +40,10 @@ impl Told {
         for at_ns in view.damaged_readings()? {
             report.damage.push(format!("`{path}`: readings of containers at {at_ns}"));
         }
+        let spans = view.damaged_spans()?;
+        if spans > 0 {
+            report.damage.push(format!("`{path}`: {spans} spans"));
+        }
         let mut next_seq = 0;
         view.each_batch_after(0, |row| {
             report.batches += 1;

@@ -186,14 +186,14 @@ impl Writer {
     /// # Errors
     /// When they could not be stored, or a span is too large; nothing of the batch is stored then.
     pub fn store_traces_blocking(&self, batch: TraceBatch) -> Result<StoredTraces, StoreError> {
-        let mut encoder = spans::Encoder::new()
+        let mut compressor = spans::Compressor::new()
             .map_err(|e| StoreError::io("set up compression for", Path::new("spans"), e))?;
         let mut traces = Vec::with_capacity(batch.traces.len());
         for trace in batch.traces {
-            traces.push(EncodedTrace::new(trace, &mut encoder)?);
+            traces.push(EncodedTrace::new(trace, &mut compressor)?);
         }
         self.inner
-            .committer(move |committer| committer.catalog.store_traces(&traces, &batch.gone, &batch.cursors))
+            .committer(move |committer| committer.catalog.store_traces(traces, &batch.gone, &batch.cursors))
     }
 
     /// Stores what containers used at one moment. Blocking.
