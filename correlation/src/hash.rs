@@ -39,6 +39,11 @@ impl Hasher for IdHasher {
         self.0 = xxh3_64_with_seed(bytes, self.0);
     }
 
+    fn write_u8(&mut self, end: u8) {
+        // Behind each text.
+        self.0 = self.0.wrapping_add(u64::from(end));
+    }
+
     fn write_usize(&mut self, length: usize) {
         // Before each slice; the bytes that follow mix it.
         self.0 = self.0.wrapping_add(length as u64);

@@ -24,6 +24,42 @@ pub(crate) struct Keys {
     pub(crate) correlation: Option<TraceId>,
 }
 
+/// The ids of a record as logged, none of them empty.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ids<'a> {
+    pub(crate) trace: Option<&'a str>,
+    pub(crate) correlation: Option<&'a str>,
+    pub(crate) span: Option<&'a str>,
+    pub(crate) parent: Option<&'a str>,
+    pub(crate) container: Option<&'a str>,
+}
+
+impl<'a> Ids<'a> {
+    /// Of two pairs of one name the sender's counts, as in [`Record::pair`].
+    pub(crate) fn of(record: &'a Record) -> Self {
+        let mut ids = Self::default();
+        let mut origins = [None; 5];
+        for pair in &record.pairs {
+            let (place, id) = match &*pair.name {
+                attribute::TRACE_ID => (0, &mut ids.trace),
+                attribute::CORRELATION_ID => (1, &mut ids.correlation),
+                attribute::SPAN_ID => (2, &mut ids.span),
+                attribute::PARENT_SPAN_ID => (3, &mut ids.parent),
+                attribute::CONTAINER_ID => (4, &mut ids.container),
+                _ => continue,
+            };
+            if origins[place].is_none_or(|known| pair.origin < known) {
+                origins[place] = Some(pair.origin);
+                *id = Some(&*pair.value);
+            }
+        }
+        for id in [&mut ids.trace, &mut ids.correlation, &mut ids.span, &mut ids.parent] {
+            *id = id.filter(|id| !id.is_empty());
+        }
+        ids
+    }
+}
+
 /// The trace id of a correlation or request id: the 128-bit xxh3 of `binnacle-trace-v1:` and the id as logged,
 /// its high half first.
 #[must_use]
@@ -46,16 +82,16 @@ pub(crate) fn span_id(id: &str) -> SpanId {
 }
 
 impl Keys {
-    /// The keys of a record, and its id as logged where that is no trace id; `None` when it belongs to no trace.
-    pub(crate) fn of(record: &Record) -> Option<(Self, Option<&str>)> {
-        let trace = record.pair(attribute::TRACE_ID).filter(|id| !id.is_empty());
-        let correlation = record.pair(attribute::CORRELATION_ID).filter(|id| !id.is_empty());
-        let logged = correlation.or(trace.filter(|id| TraceId::parse(id).is_none()));
-        if trace.is_none() && correlation.is_none() {
+    /// The keys of a line's ids, and its id as logged where that is no trace id; `None` when it belongs to no trace.
+    pub(crate) fn of<'a>(ids: &Ids<'a>) -> Option<(Self, Option<&'a str>)> {
+        if ids.trace.is_none() && ids.correlation.is_none() {
             return None;
         }
-        let keys = Self { trace: trace.map(trace_id), correlation: correlation.map(of_correlation) };
-        Some((keys, logged.map(cut)))
+        let parsed = ids.trace.map(|id| (id, TraceId::parse(id)));
+        let odd = parsed.and_then(|(id, parsed)| parsed.is_none().then_some(id));
+        let logged = ids.correlation.or(odd).map(cut);
+        let trace = parsed.map(|(id, parsed)| parsed.unwrap_or_else(|| hashed(id)));
+        Some((Self { trace, correlation: ids.correlation.map(of_correlation) }, logged))
     }
 
     /// Each key once.

@@ -1,20 +1,18 @@
 //! A record reduced to what spans are made of: ids, source, level, request, words. Bounded in size.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use store::fields::Shape;
-use store::record::attribute;
 use store::{Level, Record};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::config::Config;
-use crate::duration::DurationUnit;
-use crate::key::{self, Keys};
+use crate::key::{self, Ids, Keys};
 use crate::request::Parts;
 use crate::source::{Source, Sources};
 use crate::span::{Kind, SpanId};
 use crate::text;
-use crate::told::Told;
+use crate::told::{Meanings, Told};
 use crate::words::{Texts, Words};
 
 /// Fields are read in the first so many bytes of a line.
@@ -73,27 +71,27 @@ pub(crate) struct Line {
 #[derive(Debug)]
 pub(crate) struct LineReader {
     sources: Sources,
-    units: BTreeMap<String, DurationUnit>,
+    meanings: Meanings,
 }
 
 impl LineReader {
     pub(crate) fn new(config: &Config) -> Self {
-        Self { sources: Sources::default(), units: config.duration_units.clone() }
+        Self { sources: Sources::default(), meanings: Meanings::new(&config.duration_units) }
     }
 
     /// The line of a record; `None` when it belongs to no trace.
     pub(crate) fn read(&mut self, record: &Record) -> Option<Line> {
-        let (keys, logged_id) = Keys::of(record)?;
-        let source = self.sources.of(record)?;
-        let id = |name| record.pair(name).filter(|id| !id.is_empty()).map(key::span_id);
-        let span_id = id(attribute::SPAN_ID);
+        let ids = Ids::of(record);
+        let (keys, logged_id) = Keys::of(&ids)?;
+        let source = self.sources.of(record, ids.container.unwrap_or_default())?;
+        let span_id = ids.span.map(key::span_id);
         let mut line = Line {
             ts_ns: record.timestamp_ns,
             order: xxh3_64_with_seed(&record.line, source.key),
             keys,
             source,
             span_id,
-            parent_id: id(attribute::PARENT_SPAN_ID).filter(|parent| Some(*parent) != span_id),
+            parent_id: ids.parent.map(key::span_id).filter(|parent| Some(*parent) != span_id),
             level: record.level,
             mark: Mark::None,
             kind: None,
@@ -101,18 +99,21 @@ impl LineReader {
             http: None,
             words: Words::default(),
         };
-        line.read(&record.line, logged_id.unwrap_or_default(), &self.units);
+        line.read(&record.line, logged_id.unwrap_or_default(), &mut self.meanings);
         Some(line)
     }
 }
 
 impl Line {
     /// Reads what the bytes tell.
-    fn read(&mut self, bytes: &[u8], id: &str, units: &BTreeMap<String, DurationUnit>) {
+    fn read(&mut self, bytes: &[u8], id: &str, meanings: &mut Meanings) {
         let shape = Shape::detect(bytes);
         let bytes = bytes.get(..MAX_READ_BYTES).unwrap_or(bytes);
-        let text = String::from_utf8_lossy(bytes);
-        let mut told = Told::of(bytes, shape, units);
+        let mut told = Told::of(bytes, shape, meanings);
+        let text = match told.message {
+            Some(_) if shape != Shape::Plain => Cow::Borrowed(""),
+            _ => String::from_utf8_lossy(bytes),
+        };
         let mut message = told.message.as_deref().unwrap_or(&text);
         let mut own_logger = None;
         if shape == Shape::Plain {

@@ -7,17 +7,19 @@
 //! The clock is the caller's: `now_ns` never goes back, in nanoseconds.
 
 mod group;
+mod groups;
 
 use std::collections::BTreeMap;
 
 use store::Record;
 
 use crate::assemble::traces_of;
-use crate::config::{Config, nanos};
+use crate::config::Config;
 use crate::hash::HashMap;
 use crate::line::{Line, LineReader};
 use crate::span::{Span, SpanId, Trace, TraceId};
 use group::Group;
+use groups::{Groups, Number};
 
 /// When a bound is reached, a tenth is let go at once: finding the quietest traces takes a look at all.
 const LET_GO: usize = 10;
@@ -66,10 +68,9 @@ pub struct Counters {
 pub struct OpenTraces {
     config: Config,
     reader: LineReader,
-    groups: HashMap<u64, Group>,
+    groups: Groups,
     /// Which group holds the lines of an id.
-    by_key: HashMap<TraceId, u64>,
-    next_group: u64,
+    by_key: HashMap<TraceId, Number>,
     /// How many groups are open.
     open: usize,
     bytes: usize,
@@ -83,9 +84,8 @@ impl OpenTraces {
         Self {
             reader: LineReader::new(&config),
             config,
-            groups: HashMap::default(),
+            groups: Groups::default(),
             by_key: HashMap::default(),
-            next_group: 0,
             open: 0,
             bytes: 0,
             counters: Counters::default(),
@@ -99,13 +99,15 @@ impl OpenTraces {
         let Some(line) = self.reader.read(record) else { return closed };
         self.counters.lines += 1;
         let number = self.group_of(&line);
-        let Some(group) = self.groups.get_mut(&number) else { return closed };
+        let Some(group) = self.groups.get_mut(number) else { return closed };
         if group.reopen(now_ns, &self.config) {
             self.counters.reopened += 1;
             self.open += 1;
         }
         self.bytes += group.push(line, now_ns);
-        if group.lines() >= self.config.max_trace_lines {
+        let is_full = group.lines() >= self.config.max_trace_lines;
+        self.groups.note(number, &self.config);
+        if is_full {
             self.counters.cut += 1;
             self.forget(number, &mut closed);
         }
@@ -119,18 +121,9 @@ impl OpenTraces {
     /// The traces that are complete at `now_ns`, or held open for too long.
     #[must_use]
     pub fn close_idle(&mut self, now_ns: i64) -> Closed {
-        let (idle, max_age, late) =
-            (nanos(self.config.idle), nanos(self.config.max_age), nanos(self.config.late));
         let mut closed = Closed::default();
-        let due = |group: &Group| match group.is_open() {
-            true => group.quiet_ns(now_ns) >= idle || group.age_ns(now_ns) >= max_age,
-            false => group.quiet_ns(now_ns) >= idle.saturating_add(late),
-        };
-        let mut numbers: Vec<u64> =
-            self.groups.iter().filter(|(_, group)| due(group)).map(|(n, _)| *n).collect();
-        numbers.sort_unstable(); // a map's order differs from run to run
-        for number in numbers {
-            let Some(group) = self.groups.get_mut(&number) else { continue };
+        for number in self.groups.due(now_ns) {
+            let Some(group) = self.groups.get_mut(number) else { continue };
             if !group.is_open() {
                 self.forget(number, &mut closed);
                 continue;
@@ -138,8 +131,10 @@ impl OpenTraces {
             self.counters.closed += 1;
             group.close(&self.config, &mut closed);
             self.open -= 1;
-            if late == 0 {
+            if self.config.late.0.is_zero() {
                 self.forget(number, &mut closed);
+            } else {
+                self.groups.note(number, &self.config);
             }
         }
         closed
@@ -149,9 +144,7 @@ impl OpenTraces {
     #[must_use]
     pub fn close_all(&mut self) -> Closed {
         let mut closed = Closed::default();
-        let mut numbers: Vec<u64> = self.groups.keys().copied().collect();
-        numbers.sort_unstable();
-        for number in numbers {
+        for number in self.groups.due(i64::MAX) {
             self.forget(number, &mut closed);
         }
         closed
@@ -160,7 +153,7 @@ impl OpenTraces {
     /// Time of the oldest line of the traces that are open: who begins again there misses none of their lines.
     #[must_use]
     pub fn oldest_open_ns(&self) -> Option<i64> {
-        self.groups.values().filter(|group| group.is_open()).map(Group::oldest_ns).min()
+        self.groups.oldest_open_ns()
     }
 
     /// What has been done so far, and what is held now.
@@ -171,7 +164,7 @@ impl OpenTraces {
     }
 
     /// The group of a line's ids, of both groups if it links two.
-    fn group_of(&mut self, line: &Line) -> u64 {
+    fn group_of(&mut self, line: &Line) -> Number {
         let (mut number, mut has_new_key) = (None, false);
         for key in line.keys.iter() {
             let Some(&own) = self.by_key.get(&key) else {
@@ -189,14 +182,12 @@ impl OpenTraces {
             return number; // so are nearly all lines
         }
         let number = number.unwrap_or_else(|| {
-            self.next_group += 1;
-            self.groups.insert(self.next_group, Group::default());
             self.open += 1;
-            self.next_group
+            self.groups.insert()
         });
         for key in line.keys.iter() {
             if self.by_key.insert(key, number).is_none()
-                && let Some(group) = self.groups.get_mut(&number)
+                && let Some(group) = self.groups.get_mut(number)
             {
                 self.bytes += group.add_key(key);
             }
@@ -205,27 +196,28 @@ impl OpenTraces {
     }
 
     /// Puts the smaller of two groups into the other. Returns the number that stays.
-    fn merge(&mut self, a: u64, b: u64) -> u64 {
-        let size = |number: u64| self.groups.get(&number).map_or(0, Group::lines);
+    fn merge(&mut self, a: Number, b: Number) -> Number {
+        let size = |number: Number| self.groups.get(number).map_or(0, Group::lines);
         let (stays, goes) = if size(a) >= size(b) { (a, b) } else { (b, a) };
-        let Some(mut gone) = self.groups.remove(&goes) else { return stays };
+        let Some(mut gone) = self.groups.remove(goes) else { return stays };
         for key in gone.keys() {
             self.by_key.insert(*key, stays);
         }
         self.open -= usize::from(gone.is_open());
-        if let Some(group) = self.groups.get_mut(&stays) {
+        if let Some(group) = self.groups.get_mut(stays) {
             self.open += usize::from(!group.is_open());
             // What either has told must be compared with what both tell together.
             group.reopen_for_merge(&self.config);
             gone.reopen_for_merge(&self.config);
             group.absorb(gone);
+            self.groups.note(stays, &self.config);
         }
         stays
     }
 
     /// Lets a group go, closing it first where it is open.
-    fn forget(&mut self, number: u64, closed: &mut Closed) {
-        let Some(mut group) = self.groups.remove(&number) else { return };
+    fn forget(&mut self, number: Number, closed: &mut Closed) {
+        let Some(mut group) = self.groups.remove(number) else { return };
         if group.is_open() {
             group.close(&self.config, closed);
             self.open -= 1;
@@ -239,10 +231,10 @@ impl OpenTraces {
     /// Lets groups go until a tenth is free: the remembered, which only take memory, before the open, the quietest
     /// first.
     fn make_room(&mut self, max_bytes: usize, closed: &mut Closed) {
-        let mut order: Vec<(bool, i64, u64)> = self
+        let mut order: Vec<(bool, i64, Number)> = self
             .groups
             .iter()
-            .map(|(number, group)| (group.is_open(), group.last_seen_ns(), *number))
+            .map(|(number, group)| (group.is_open(), group.last_seen_ns(), number))
             .collect();
         order.sort_unstable();
         let (most, most_bytes) = (

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use memchr::memmem::Finder;
-pub(crate) use parts::{Parts, known_method};
+pub(crate) use parts::{Part, Parts, known_method, part_of};
 use store::fields::{self, Reach, Shape};
 
 use crate::duration::DurationUnit;

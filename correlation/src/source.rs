@@ -39,9 +39,8 @@ struct Known {
 }
 
 impl Sources {
-    /// Who wrote a record; `None` when nobody did.
-    pub(crate) fn of(&mut self, record: &Record) -> Option<Source> {
-        let id = record.pair(attribute::CONTAINER_ID).unwrap_or_default();
+    /// Who wrote a record of the container `id`; `None` when nobody did.
+    pub(crate) fn of(&mut self, record: &Record, id: &str) -> Option<Source> {
         let address = Arc::as_ptr(&record.labels).addr();
         if let Some(known) = self.by_labels.get(&address)
             && Arc::ptr_eq(&known.labels, &record.labels)

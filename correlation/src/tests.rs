@@ -373,7 +373,7 @@ proptest! {
 
     #[test]
     fn spans_keep_to_what_their_types_promise(records in prop::collection::vec(any_record(), 0..40)) {
-        let with_ids = records.iter().filter(|r| crate::key::Keys::of(r).is_some()).count();
+        let with_ids = records.iter().filter(|r| crate::key::Keys::of(&crate::key::Ids::of(r)).is_some()).count();
         let traces = traces(&records);
         let mut lines = 0;
         for trace in &traces {
@@ -406,4 +406,20 @@ proptest! {
         let _ = feed(&mut open, &records, i64::MAX - 60 * S);
         prop_assert_eq!(by_id(open.close_all().traces), by_id(traces(&records)));
     }
+}
+
+#[test]
+fn a_duration_field_of_an_own_name_moves_the_start_back_in_its_unit() {
+    let line = r#"{"method":"GET","path":"/cart","status":200,"cost":250,"msg":"request completed"}"#;
+    let records = [record("cart", 10 * S, line, &[("correlation_id", ORDER)])];
+    for (unit, duration_ns) in [("ms", 250 * MS), ("us", MS / 4), ("ns", 250)] {
+        let unit = serde_json::from_value(unit.into()).unwrap();
+        let config = Config { duration_units: [("cost".to_owned(), unit)].into(), ..Config::default() };
+        let made = assemble(&records, &config);
+        assert_eq!(span(&made[0], "cart").start_ns, 10 * S - duration_ns);
+        let mut open = OpenTraces::new(config);
+        assert!(open.observe(&records[0], 10 * S).is_empty());
+        assert_eq!(open.close_all().traces, made);
+    }
+    assert_eq!(span(&traces(&records)[0], "cart").start_ns, 10 * S, "no duration without a unit");
 }

@@ -8,6 +8,7 @@ use crate::request::known_method;
 const READ_BYTES: usize = 200;
 /// Of the words that say something.
 const LONGEST_WORD: usize = 10;
+const SHORTEST_WORD: usize = 3;
 /// Longest shape of a message, in bytes.
 const MAX_SHAPE_BYTES: usize = 80;
 
@@ -39,10 +40,13 @@ pub(crate) fn cut(text: &str, bytes: usize) -> &str {
 /// What the words of a message say.
 pub(crate) fn says(message: &str) -> Says {
     let (mut noun, mut begin, mut end, mut outgoing) = (false, false, false, false);
-    for word in cut(message, READ_BYTES).split(|c: char| !c.is_ascii_alphanumeric()) {
+    for word in cut(message, READ_BYTES).as_bytes().split(|byte| !byte.is_ascii_alphanumeric()) {
         let mut buffer = [0; LONGEST_WORD];
+        if word.len() < SHORTEST_WORD {
+            continue;
+        }
         let Some(lower) = buffer.get_mut(..word.len()) else { continue };
-        lower.copy_from_slice(word.as_bytes());
+        lower.copy_from_slice(word);
         lower.make_ascii_lowercase();
         match &*lower {
             b"request" | b"requests" | b"req" | b"call" | b"rpc" | b"job" | b"task" | b"message" => {
@@ -55,7 +59,7 @@ pub(crate) fn says(message: &str) -> Says {
                 end = true;
             }
             b"outgoing" | b"calling" | b"outbound" => outgoing = true,
-            _ => noun |= METHODS.contains(&word),
+            _ => noun |= is_method(word),
         }
     }
     Says { begins: noun && begin && !end && !outgoing, ends: noun && end && !outgoing, outgoing }
@@ -64,11 +68,15 @@ pub(crate) fn says(message: &str) -> Says {
 /// A verb alone is no noun: `Delete` is, `delete` may be prose.
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
+fn is_method(word: &[u8]) -> bool {
+    word.first().is_some_and(u8::is_ascii_uppercase) && METHODS.iter().any(|method| method.as_bytes() == word)
+}
+
 /// Method and path in a message: `POST /items received`, `Started GET "/items"`.
 pub(crate) fn request_of(message: &str) -> Option<(&'static str, &str)> {
     let mut words = cut(message, READ_BYTES).split(' ');
     while let Some(word) = words.next() {
-        if !METHODS.contains(&word.trim_start_matches('"')) {
+        if !is_method(word.trim_start_matches('"').as_bytes()) {
             continue;
         }
         let path = words.next()?.trim_matches(|c| matches!(c, '"' | '\'' | ',' | ';'));

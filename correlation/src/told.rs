@@ -1,4 +1,6 @@
 //! What the fields of a line tell of a span, borrowed from the line.
+//!
+//! What a field means depends on its name alone, and services log the same names over and over: it is found once.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,12 +8,81 @@ use std::ops::ControlFlow;
 
 use store::fields::{self, Reach, Shape, Value};
 
-use crate::duration::DurationUnit;
-use crate::request::Parts;
+use crate::duration::{self, DurationUnit};
+use crate::hash::HashMap;
+use crate::request::{Part, Parts, part_of};
 use crate::span::Kind;
 
 /// Objects nested deeper say nothing of the request.
 const REACH: Reach = Reach { depth: 4, arrays: false };
+/// Names remembered. Further ones are looked at each time they come: they are not names but data.
+const MAX_NAMES: usize = 4_096;
+/// Longer names are not remembered.
+const MAX_NAME_BYTES: usize = 64;
+
+/// What a field tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    Message,
+    Operation,
+    Logger,
+    Kind,
+    Request(Part),
+    Duration(DurationUnit),
+    Nothing,
+}
+
+/// What fields mean, by their paths.
+#[derive(Debug)]
+pub(crate) struct Meanings {
+    units: BTreeMap<String, DurationUnit>,
+    known: HashMap<Box<str>, Meaning>,
+}
+
+impl Meanings {
+    /// With these units of duration fields besides the usual ones.
+    pub(crate) fn new(units: &BTreeMap<String, DurationUnit>) -> Self {
+        Self { units: units.clone(), known: HashMap::default() }
+    }
+
+    fn of(&mut self, path: &str) -> Meaning {
+        if let Some(known) = self.known.get(path) {
+            return *known;
+        }
+        let meaning = meaning(path, &self.units);
+        if self.known.len() < MAX_NAMES && path.len() <= MAX_NAME_BYTES {
+            self.known.insert(path.into(), meaning);
+        }
+        meaning
+    }
+}
+
+fn meaning(path: &str, units: &BTreeMap<String, DurationUnit>) -> Meaning {
+    match path {
+        "msg" | "message" | "event" | "text" | "short_message" => Meaning::Message,
+        "operation"
+        | "op"
+        | "operation.name"
+        | "operation_name"
+        | "operationName"
+        | "span.name"
+        | "span_name"
+        | "rpc.method"
+        | "grpc.method"
+        | "graphql.operation.name"
+        | "handler"
+        | "action"
+        | "task"
+        | "job" => Meaning::Operation,
+        "logger" | "logger_name" | "loggerName" | "log.logger" | "SourceContext" | "category"
+        | "component" => Meaning::Logger,
+        "kind" | "span.kind" | "span_kind" | "spanKind" => Meaning::Kind,
+        _ => match part_of(path) {
+            Some(part) => Meaning::Request(part),
+            None => duration::unit_of(path, units).map_or(Meaning::Nothing, Meaning::Duration),
+        },
+    }
+}
 
 /// See the module. No text is empty but a message.
 #[derive(Debug, Default)]
@@ -24,51 +95,33 @@ pub(crate) struct Told<'a> {
 }
 
 impl<'a> Told<'a> {
-    pub(crate) fn of(bytes: &'a [u8], shape: Shape, units: &BTreeMap<String, DurationUnit>) -> Self {
+    pub(crate) fn of(bytes: &'a [u8], shape: Shape, meanings: &mut Meanings) -> Self {
         let mut told = Self::default();
         fields::for_each_within(bytes, shape, REACH, |path, value| {
-            told.take(path, value, shape, units);
+            let meaning = match (shape, path) {
+                (Shape::Access, "duration") => Meaning::Duration(DurationUnit::Ms),
+                _ => meanings.of(path),
+            };
+            told.take(meaning, value);
             ControlFlow::Continue(())
         });
         told
     }
 
-    fn take(&mut self, path: &str, value: Value<'a>, shape: Shape, units: &BTreeMap<String, DurationUnit>) {
+    fn take(&mut self, meaning: Meaning, value: Value<'a>) {
         let name = || Some(value.text()).filter(|text| !text.is_empty());
-        match path {
-            "msg" | "message" | "event" | "text" | "short_message"
-                if matches!(value, Value::Text(_) | Value::Escaped(_)) =>
-            {
-                self.message.get_or_insert_with(|| value.text());
-            }
-            "operation"
-            | "op"
-            | "operation.name"
-            | "operation_name"
-            | "operationName"
-            | "span.name"
-            | "span_name"
-            | "rpc.method"
-            | "grpc.method"
-            | "graphql.operation.name"
-            | "handler"
-            | "action"
-            | "task"
-            | "job" => {
-                self.operation = self.operation.take().or_else(name);
-            }
-            "logger" | "logger_name" | "loggerName" | "log.logger" | "SourceContext" | "category"
-            | "component" => {
-                self.logger = self.logger.take().or_else(name);
-            }
-            "kind" | "span.kind" | "span_kind" | "spanKind" => {
-                self.kind = self.kind.or_else(|| kind(&value.text()));
-            }
-            _ => {
-                if !self.parts.take(path, value) {
-                    self.parts.take_duration(path, value, shape, units);
+        match meaning {
+            Meaning::Message => {
+                if matches!(value, Value::Text(_) | Value::Escaped(_)) {
+                    self.message.get_or_insert_with(|| value.text());
                 }
             }
+            Meaning::Operation => self.operation = self.operation.take().or_else(name),
+            Meaning::Logger => self.logger = self.logger.take().or_else(name),
+            Meaning::Kind => self.kind = self.kind.or_else(|| kind(&value.text())),
+            Meaning::Request(part) => self.parts.take_part(part, value),
+            Meaning::Duration(unit) => self.parts.take_duration_in(unit, value),
+            Meaning::Nothing => {}
         }
     }
 }

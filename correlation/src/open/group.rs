@@ -79,6 +79,7 @@ impl Group {
     pub(super) fn close(&mut self, config: &Config, closed: &mut Closed) {
         add_changes(&self.told, traces_of(&self.lines, config), closed);
         self.told = Vec::new();
+        self.lines.shrink_to_fit(); // it is remembered for much longer than it was open
         self.is_told = true;
         self.opened_ns = None;
     }
@@ -107,13 +108,8 @@ impl Group {
         self.last_seen_ns
     }
 
-    /// How long no line has come.
-    pub(super) const fn quiet_ns(&self, now_ns: i64) -> i64 {
-        now_ns.saturating_sub(self.last_seen_ns)
-    }
-
-    /// How long it has been open.
-    pub(super) fn age_ns(&self, now_ns: i64) -> i64 {
-        self.opened_ns.map_or(0, |opened| now_ns.saturating_sub(opened))
+    /// When it was opened; `None` while it is closed.
+    pub(super) const fn opened_ns(&self) -> Option<i64> {
+        self.opened_ns
     }
 }

@@ -23,19 +23,25 @@ pub(crate) struct Parts<'a> {
 impl<'a> Parts<'a> {
     /// Takes a field that tells of a request's method, path or status; `false` for other fields.
     pub(crate) fn take(&mut self, path: &str, value: Value<'a>) -> bool {
-        let Some(kind) = kind_of(path) else { return false };
-        match kind {
-            Kind::Method => {
+        let Some(part) = part_of(path) else { return false };
+        self.take_part(part, value);
+        true
+    }
+
+    /// Takes a field that is known to tell of this part.
+    pub(crate) fn take_part(&mut self, part: Part, value: Value<'a>) {
+        match part {
+            Part::Method => {
                 self.method = self.method.or_else(|| Some(method(&value.text())));
             }
-            Kind::Path => {
+            Part::Path => {
                 self.path.get_or_insert_with(|| value.text());
             }
-            Kind::Template => {
+            Part::Template => {
                 self.template.get_or_insert_with(|| value.text());
             }
-            Kind::Status => self.status = self.status.or_else(|| status(&value.text())),
-            Kind::RequestLine => match value.text() {
+            Part::Status => self.status = self.status.or_else(|| status(&value.text())),
+            Part::RequestLine => match value.text() {
                 Cow::Borrowed(text) => self.take_request_line(text),
                 Cow::Owned(text) => {
                     let mut own = Parts::default();
@@ -45,7 +51,6 @@ impl<'a> Parts<'a> {
                 }
             },
         }
-        true
     }
 
     /// Takes a field that tells how long something took; `false` for other fields.
@@ -61,10 +66,15 @@ impl<'a> Parts<'a> {
             _ => duration::unit_of(path, units),
         };
         let Some(unit) = unit else { return false };
+        self.take_duration_in(unit, value);
+        true
+    }
+
+    /// Takes a field that is known to be a duration, of this unit where the value names none.
+    pub(crate) fn take_duration_in(&mut self, unit: DurationUnit, value: Value<'a>) {
         if self.duration_s.is_none() && value != Value::Null {
             self.duration_s = duration::seconds(&value.text(), unit);
         }
-        true
     }
 
     /// `GET /cart HTTP/1.1`
@@ -94,8 +104,9 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// What a field may tell of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Part {
     Method,
     Path,
     Template,
@@ -104,7 +115,7 @@ enum Kind {
 }
 
 /// What a field of this path means. Case, `_` and `-` make no difference.
-fn kind_of(path: &str) -> Option<Kind> {
+pub(crate) fn part_of(path: &str) -> Option<Part> {
     // Most fields are none of these: the length alone rules out the long ones.
     if path.len() > 32 {
         return None;
@@ -122,11 +133,11 @@ fn kind_of(path: &str) -> Option<Kind> {
         | b"http.request.method"
         | b"requestmethod"
         | b"req.method"
-        | b"request.method" => Kind::Method,
+        | b"request.method" => Part::Method,
         b"path" | b"uri" | b"url" | b"target" | b"requesturi" | b"requestpath" | b"httppath"
         | b"http.path" | b"http.target" | b"http.url" | b"url.path" | b"url.original" | b"req.url"
-        | b"req.path" | b"request.path" | b"request.uri" | b"request.url" => Kind::Path,
-        b"route" | b"http.route" | b"req.route" | b"httproute" => Kind::Template,
+        | b"req.path" | b"request.path" | b"request.uri" | b"request.url" => Part::Path,
+        b"route" | b"http.route" | b"req.route" | b"httproute" => Part::Template,
         b"status"
         | b"statuscode"
         | b"httpstatus"
@@ -139,8 +150,8 @@ fn kind_of(path: &str) -> Option<Kind> {
         | b"response.status"
         | b"response.statuscode"
         | b"responsestatus"
-        | b"downstreamstatus" => Kind::Status,
-        b"request" | b"requestline" => Kind::RequestLine,
+        | b"downstreamstatus" => Part::Status,
+        b"request" | b"requestline" => Part::RequestLine,
         _ => return None,
     })
 }
