@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::harness::binnacle::{Server, free_address};
+use crate::harness::tls::TlsDoor;
 use crate::harness::{http, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -68,10 +69,13 @@ fn installed(path: &str) -> PathBuf {
 
 /// A server that sends to `endpoint` over `protocol`, with the lines of [`TREE`] pushed to it.
 fn server(scratch: &Path, endpoint: SocketAddr, protocol: &str) -> Server {
+    server_with(scratch, &format!("endpoint: 'http://{endpoint}', protocol: {protocol}"))
+}
+
+/// The same with these settings of `export`.
+fn server_with(scratch: &Path, export: &str) -> Server {
     let config = scratch.join("binnacle.yaml");
-    let text =
-        format!("traces: {{idle: 1s}}\nexport: {{endpoint: 'http://{endpoint}', protocol: {protocol}}}\n");
-    std::fs::write(&config, text).unwrap();
+    std::fs::write(&config, format!("traces: {{idle: 1s}}\nexport: {{{export}}}\n")).unwrap();
     let config = config.display().to_string();
     let mut server = Server::new("run", scratch, &["--docker-host", "none", "--config", &config]);
     server.start();
@@ -108,29 +112,53 @@ fn rotel_tree(said: &str) -> Tree {
     tree
 }
 
-#[test]
-fn rotel_decodes_the_tree_over_grpc_and_over_http() {
+/// A `rotel` that prints the spans it takes at these addresses.
+fn rotel(scratch: &Path, grpc: SocketAddr, web: SocketAddr) -> Receiver {
     let found = Command::new("sh")
         .arg("-c")
         .arg("ls */lib/python3*/site-packages/rotel/rotel-agent")
         .current_dir(installed(""))
         .output();
     let agent = String::from_utf8(found.expect("run ./test, which installs rotel").stdout).unwrap();
+    let mut command = Command::new(installed(agent.trim()));
+    command.args(["start", "--exporter", "blackhole"]);
+    command.args(["--debug-log", "traces", "--debug-log-verbosity", "detailed"]);
+    command.args(["--otlp-grpc-endpoint", &grpc.to_string(), "--otlp-http-endpoint", &web.to_string()]);
+    Receiver::start(&mut command, scratch)
+}
+
+#[test]
+fn rotel_takes_the_tree_over_grpc_behind_tls_and_nothing_before_the_certificate_is_trusted() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (grpc, web) = (free_address(), free_address());
+    let rotel = rotel(scratch.path(), grpc, web);
+    let (door, stranger) = (TlsDoor::before(grpc), TlsDoor::before(grpc));
+    let authority = scratch.path().join("authority.pem");
+    std::fs::write(&authority, stranger.certificate()).unwrap();
+    let (endpoint, path) = (door.url(), authority.display());
+    let export = format!("endpoint: '{endpoint}', protocol: grpc, certificate: '{path}'");
+    let mut server = server_with(scratch.path(), &export);
+    let has_tried = || server.metric("binnacle_export_retries_total", "") >= 2.0;
+    assert!(wait_for(LIMIT, has_tried), "{}", server.log_tail());
+    assert!(server.log().contains(&endpoint), "{}", server.log());
+    assert_eq!(server.metric("binnacle_export_sent_spans_total", ""), 0.0);
+    assert_eq!(server.metric("binnacle_export_dropped_spans_total", ""), 0.0);
+    assert!(server.end("TERM").success());
+
+    std::fs::write(&authority, door.certificate()).unwrap();
+    server.start();
+    server.wait_ready();
+    let is_whole = wait_for(LIMIT, || rotel_tree(&rotel.said()).len() >= TREE.len());
+    assert!(is_whole, "{}\n{}", rotel.said(), server.log_tail());
+    assert_eq!(rotel_tree(&rotel.said()), tree());
+}
+
+#[test]
+fn rotel_decodes_the_tree_over_grpc_and_over_http() {
     for protocol in ["grpc", "http/protobuf"] {
         let scratch = tempfile::tempdir().unwrap();
         let (grpc, web) = (free_address(), free_address());
-        let mut command = Command::new(installed(agent.trim()));
-        command.args([
-            "start",
-            "--exporter",
-            "blackhole",
-            "--debug-log",
-            "traces",
-            "--debug-log-verbosity",
-            "detailed",
-        ]);
-        command.args(["--otlp-grpc-endpoint", &grpc.to_string(), "--otlp-http-endpoint", &web.to_string()]);
-        let rotel = Receiver::start(&mut command, scratch.path());
+        let rotel = rotel(scratch.path(), grpc, web);
         let server = server(scratch.path(), if protocol == "grpc" { grpc } else { web }, protocol);
         let is_whole = wait_for(LIMIT, || rotel_tree(&rotel.said()).len() >= TREE.len());
         let said = rotel.said();

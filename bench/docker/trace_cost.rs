@@ -1,8 +1,11 @@
 //! What making traces adds to the whole collection of real containers' lines: 5,000 a second of four containers, with
 //! 1,000 correlation ids open at once. `cargo bench --bench trace_cost`
 //!
-//! CPU time of the process `binnacle run`, with its defaults and with `traces.enabled: false`, in turns on one
-//! engine. The share is of what it takes without traces.
+//! CPU time (user and system) of the process `binnacle run`, with its defaults and with `traces.enabled: false`, in turns
+//! on one engine. What assembling alone takes is what the process itself counts
+//! (`binnacle_traces_assembly_cpu_seconds_total`); the rest of the difference keeps the spans. Shares are of what the
+//! process takes without traces: the whole way of a line from the engine to the disk.
+//! `cargo bench --bench trace_cost -- 4 newer` measures four rounds, on the newer engine.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails here fails the measurement")]
 #![expect(clippy::print_stdout, reason = "the figures")]
@@ -26,24 +29,42 @@ use requests::{LINES_PER_SECOND, Requests, SERVICES};
 /// Until traces close, the first parts are written, and as many traces are remembered as fit.
 const SETTLING: Duration = Duration::from_secs(45);
 const MEASURED: Duration = Duration::from_secs(60);
-const ROUNDS: usize = 2;
 /// Lines written at once: fifty times a second.
 const BATCH_LINES: u64 = LINES_PER_SECOND / 50;
 
 fn main() {
-    println!("{:<28} {:>10} {:>14} {:>12} {:>10}", "", "lines", "CPU, us a line", "spans", "MB");
-    for version in [Version::Installed, Version::Newer] {
-        let engine = Engine::start(version);
-        for round in 0..ROUNDS {
-            let off = measure(&engine, false, &format!("off{round}"));
-            let on = measure(&engine, true, &format!("on{round}"));
-            println!("{version:?} engine: traces add {:.0} %", (on / off - 1.0) * 100.0);
-        }
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let rounds = arguments.first().map_or(4, |rounds| rounds.parse().expect("a number of rounds"));
+    let version = match arguments.get(1).map(String::as_str) {
+        Some("newer") => Version::Newer,
+        _ => Version::Installed,
+    };
+    println!(
+        "{:<16} {:>9} {:>15} {:>15} {:>9} {:>6}",
+        "", "lines", "CPU us a line", "of it assembly", "spans", "MB"
+    );
+    let engine = Engine::start(version);
+    for round in 0..rounds {
+        let off = measure(&engine, false, &format!("off{round}"));
+        let on = measure(&engine, true, &format!("on{round}"));
+        let (assembly, keeping) = (on.assembly_us, on.cpu_us - on.assembly_us - off.cpu_us);
+        let share = |us: f64| us / off.cpu_us * 100.0;
+        println!(
+            "{version:?} engine: assembling {:.1} %, keeping spans {:.1} % of ingest without traces",
+            share(assembly),
+            share(keeping)
+        );
     }
 }
 
-/// CPU time of a line, in microseconds.
-fn measure(engine: &Engine, traces: bool, name: &str) -> f64 {
+/// What a line took, in microseconds of CPU time.
+#[derive(Clone, Copy, Debug)]
+struct Cost {
+    cpu_us: f64,
+    assembly_us: f64,
+}
+
+fn measure(engine: &Engine, traces: bool, name: &str) -> Cost {
     let containers: Vec<Fed> = SERVICES.iter().map(|service| Fed::start(engine, service, name)).collect();
     let scratch = tempfile::tempdir().unwrap();
     let config = scratch.path().join("binnacle.yaml");
@@ -56,19 +77,33 @@ fn measure(engine: &Engine, traces: bool, name: &str) -> f64 {
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| write(containers, &stop));
         std::thread::sleep(SETTLING);
-        let lines = || -> f64 {
+        let used = || {
             let name = |service: &str| format!("name=\"{service}-{name}\"");
-            SERVICES.iter().map(|service| server.metric("docker_logs_lines_total", &name(service))).sum()
+            let lines =
+                SERVICES.iter().map(|service| server.metric("docker_logs_lines_total", &name(service)));
+            let assembly = server.metric("binnacle_traces_assembly_cpu_seconds_total", "");
+            (lines.sum::<f64>(), cpu_seconds(&server), assembly)
         };
-        let (lines_before, cpu_before) = (lines(), cpu_seconds(&server));
+        let before = used();
         std::thread::sleep(MEASURED);
-        let (lines, cpu) = (lines() - lines_before, cpu_seconds(&server) - cpu_before);
+        let after = used();
         stop.store(true, Ordering::Relaxed);
         writer.join().unwrap();
-        let (each, spans) = (cpu * 1e6 / lines, server.metric("binnacle_traces_spans_total", ""));
+        let lines = after.0 - before.0;
+        let cost = Cost {
+            cpu_us: (after.1 - before.1) * 1e6 / lines,
+            assembly_us: (after.2 - before.2) * 1e6 / lines,
+        };
         let way = if traces { "with traces" } else { "without traces" };
-        println!("{way:<28} {lines:>10.0} {each:>14.1} {spans:>12.0} {:>10.0}", resident_mb(&server));
-        each
+        println!(
+            "{way:<16}{lines:>16.0}{:>16.1}{:>16.2}{:>16.0}{:>16.1}{:>16.0}",
+            cost.cpu_us,
+            cost.assembly_us,
+            server.metric("binnacle_traces_spans_total", ""),
+            server.metric("binnacle_traces_bytes", "") / 1e6,
+            resident_mb(&server)
+        );
+        cost
     })
 }
 

@@ -1,7 +1,8 @@
 //! Metrics of the making of traces.
 
 use correlation::Counters;
-use prometheus::{IntCounter, IntGauge, Registry};
+use prometheus::{Counter, IntCounter, IntGauge, Registry};
+use rustix::time::{ClockId, clock_gettime};
 use store::shown;
 use store::spans::StoredTraces;
 
@@ -17,6 +18,7 @@ pub struct TraceMetrics {
     let_go: IntGauge,
     reopened: IntGauge,
     fell_behind: IntCounter,
+    assembly: Counter,
 }
 
 impl TraceMetrics {
@@ -46,6 +48,13 @@ impl TraceMetrics {
                 "binnacle_traces_reopened",
                 "Traces opened again by a late line since traces were last begun.",
             ),
+            assembly: shown(
+                registry,
+                Counter::new(
+                    "binnacle_traces_assembly_cpu_seconds_total",
+                    "CPU time of assembling the traces of new lines; storing their spans is not part of it.",
+                ),
+            ),
             fell_behind: counter(
                 "binnacle_traces_fell_behind_total",
                 "Times records left memory before they were read and were read from the disk.",
@@ -68,7 +77,21 @@ impl TraceMetrics {
         self.removed.inc_by(stored.removed);
     }
 
+    /// Does a piece of the work of assembling and counts the CPU time of it, which must be that of this thread.
+    pub(super) fn assembling<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = thread_seconds();
+        let done = work();
+        self.assembly.inc_by((thread_seconds() - before).max(0.0));
+        done
+    }
+
     pub(super) fn fell_behind(&self) {
         self.fell_behind.inc();
     }
+}
+
+/// CPU time that this thread has had.
+fn thread_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }

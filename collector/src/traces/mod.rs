@@ -27,7 +27,7 @@ const SOURCE: &str = "traces";
 /// Records taken from the store at once.
 const MAX_RECORDS: usize = 16_384;
 /// Traces stored in one transaction: some milliseconds, in which records wait to be stored.
-const MAX_TRACES: usize = 100;
+const MAX_TRACES: usize = 400;
 /// How often traces are looked at that may be complete.
 const TICK: Duration = Duration::from_secs(1);
 /// Looks between two writes of a position that moves while no trace closes.
@@ -181,7 +181,7 @@ impl Maker {
     ) -> Result<Option<Progress>, StoreError> {
         let mut closed = Closed::default();
         loop {
-            let new = self.reader.commits_after(progress.commit, MAX_RECORDS)?;
+            let new = self.metrics.assembling(|| self.reader.commits_after(progress.commit, MAX_RECORDS))?;
             if new.missed {
                 tracing::info!("traces fell behind what is in memory and go on from the disk");
                 self.metrics.fell_behind();
@@ -189,9 +189,11 @@ impl Maker {
             }
             progress.commit = new.up_to;
             let now_ns = now_ns();
-            for record in new.commits.iter().flat_map(|(_, records)| records.iter()) {
-                add(&mut closed, progress.open.observe(record, now_ns));
-            }
+            self.metrics.assembling(|| {
+                for record in new.commits.iter().flat_map(|(_, records)| records.iter()) {
+                    add(&mut closed, progress.open.observe(record, now_ns));
+                }
+            });
             if new.commits.is_empty() || stop.is_cancelled() {
                 break;
             }
@@ -201,7 +203,7 @@ impl Maker {
             }
         }
         let now_ns = now_ns();
-        add(&mut closed, progress.open.close_idle(now_ns));
+        self.metrics.assembling(|| add(&mut closed, progress.open.close_idle(now_ns)));
         let from_ns = progress.open.oldest_open_ns().map_or(now_ns, |oldest| oldest.min(now_ns));
         let position = Position { commit: progress.commit, from_ns };
         self.ticks += 1;
