@@ -158,20 +158,19 @@ impl Templates {
             return;
         }
         let classes: Vec<Class> = shapes.columns().map(|number| Class::of(bytes_of(number))).collect();
-        let hashed: Vec<(u128, Template)> = (0..shapes.len())
-            .map(|shape| {
-                let template = Template::of(shapes, shape, &classes);
-                (template.hash(), template)
-            })
-            .collect();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let Known { columns, numbers, templates, bytes, .. } = &mut *known;
-        let mut own = Vec::with_capacity(hashed.len());
-        for (hash, template) in hashed {
+        let mut own = Vec::with_capacity(shapes.len());
+        // Most are known: they are told by their hash, without memory of their own.
+        let mut reading = Reading::default();
+        for shape in 0..shapes.len() {
+            let hash = reading.read(shapes, shape, &classes);
             if let Some(number) = numbers.get(&hash) {
                 own.push(*number);
                 continue;
             }
+            let template =
+                Template { text: reading.text.as_slice().into(), slots: reading.slots.as_slice().into() };
             let size = template.text.len() + size_of_val(&*template.slots) + ENTRY_BYTES;
             let Ok(number) = u16::try_from(templates.len()) else { return };
             if !self.budget.take(size) {
@@ -199,9 +198,21 @@ impl Drop for Templates {
     }
 }
 
-impl Template {
-    fn of(shapes: &Shapes, shape: usize, classes: &[Class]) -> Self {
-        let (mut text, mut slots) = (Vec::new(), Vec::new());
+/// A template as it is read, in memory that the next one uses again.
+#[derive(Debug, Default)]
+struct Reading {
+    text: Vec<u8>,
+    slots: Vec<(u32, Class)>,
+    key: Vec<u8>,
+}
+
+impl Reading {
+    /// Reads a shape; gives its hash.
+    fn read(&mut self, shapes: &Shapes, shape: usize, classes: &[Class]) -> u128 {
+        let Self { text, slots, key } = self;
+        text.clear();
+        slots.clear();
+        key.clear();
         for piece in shapes.pieces(shape) {
             text.extend_from_slice(shapes.literal(piece));
             let class = match piece.slot {
@@ -211,20 +222,17 @@ impl Template {
             };
             slots.push((text.len() as u32, class));
         }
-        Self { text: text.into(), slots: slots.into() }
-    }
-
-    fn hash(&self) -> u128 {
-        let mut bytes = Vec::with_capacity(self.text.len() + self.slots.len() * 5 + 4);
-        bytes.extend_from_slice(&(self.slots.len() as u32).to_le_bytes());
-        for (at, class) in &self.slots {
-            bytes.extend_from_slice(&at.to_le_bytes());
-            bytes.push(*class as u8);
+        key.extend_from_slice(&(slots.len() as u32).to_le_bytes());
+        for (at, class) in slots {
+            key.extend_from_slice(&at.to_le_bytes());
+            key.push(*class as u8);
         }
-        bytes.extend_from_slice(&self.text);
-        xxh3_128(&bytes)
+        key.extend_from_slice(text);
+        xxh3_128(key)
     }
+}
 
+impl Template {
     /// Whether a text of this template may hold the needle, with its [`Asked::places`].
     fn may_hold(&self, needle: &Needle, places: &[u64; Class::ALL.len()]) -> bool {
         let whole = 1_u64 << (needle.bytes.len() - 1);
