@@ -1,4 +1,5 @@
-//! How long lines wait until they are durable, while nothing and while heavy queries run.
+//! How long lines wait until they are durable: while traces are made of what is stored, while nothing and while heavy
+//! queries run.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,8 +13,11 @@ use crate::server::{Server, load, request};
 /// Lines pushed at once, and how often: what a busy host logs.
 const BATCH_LINES: usize = 100;
 const PUSH_EVERY: Duration = Duration::from_millis(10);
-/// How long each half of the measurement takes.
+/// How long each part of the measurement takes.
 const PHASE: Duration = Duration::from_secs(15);
+/// Spans come every second while there are lines to read.
+const SETTLED: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(900);
 /// Clients that ask without a pause; each query uses all threads that it may.
 const CLIENTS: usize = 4;
 /// Each reads every line.
@@ -23,12 +27,14 @@ const HEAVY: [&str; 3] = [
     "sum(count_over_time({host=\"bench\"} |~ `[a-z]+ter [0-9]+x` [1h]))",
 ];
 
-/// Prints the times of both halves.
+/// Prints the times of all parts.
 pub(crate) fn run(binary: &Path, file: &Path, data: &Path) -> Result<()> {
     load(binary, file, data)?;
     let server = Server::start(binary, "run", data)?;
     println!("| | pushes | median | 99th percentile | longest | queries answered |");
     println!("|---|---|---|---|---|---|");
+    tell("traces are made of the stored lines", &push_for(server.address(), PHASE)?, 0);
+    wait_for_traces(&server)?;
     tell("no queries", &push_for(server.address(), PHASE)?, 0);
     let (stop, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
     let times = std::thread::scope(|scope| {
@@ -58,6 +64,21 @@ pub(crate) fn run(binary: &Path, file: &Path, data: &Path) -> Result<()> {
         times
     })?;
     tell("heavy queries without a pause", &times, answered.load(Ordering::Relaxed));
+    Ok(())
+}
+
+/// Waits until no spans have been stored for a while: what is stored has been read.
+fn wait_for_traces(server: &Server) -> Result<()> {
+    let start = Instant::now();
+    let (mut stored, mut since) = (0.0, Instant::now());
+    while since.elapsed() < SETTLED || stored == 0.0 {
+        ensure!(start.elapsed() < PATIENCE, "traces are still being made after {PATIENCE:?}");
+        std::thread::sleep(Duration::from_secs(1));
+        let now = server.metric("binnacle_traces_spans_total")?;
+        if now != stored {
+            (stored, since) = (now, Instant::now());
+        }
+    }
     Ok(())
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::SEED;
@@ -85,6 +85,7 @@ fn questions(file: &Path) -> Result<Vec<Question>> {
     };
     Ok(vec![
         grep("trace id", &trace_id),
+        grep("rare phrase with a number", &phrase_in_the_middle(file)?),
         grep("rare phrase (15 lines) of frequent words", &Services::new(SEED).rare_phrase()),
         grep("phrase that seven blocks in ten hold (937 lines)", "stapro reterre acout"),
         Question {
@@ -122,11 +123,32 @@ fn questions(file: &Path) -> Result<Vec<Question>> {
     ])
 }
 
+/// The lines from the middle of the file on.
+fn from_the_middle(file: &Path) -> Result<impl Iterator<Item = Result<Value>>> {
+    let mut file = File::open(file)?;
+    file.seek(SeekFrom::Start(file.metadata()?.len() / 2))?;
+    let lines = BufReader::new(file).lines().skip(1); // the first is a piece of one
+    Ok(lines.map(|line| Ok(serde_json::from_str(&line?)?)))
+}
+
 fn trace_id_in_the_middle(file: &Path) -> Result<String> {
-    let lines = BufReader::new(File::open(file)?).lines();
-    let middle = lines.take(750_000).last().context("an empty file")??;
-    let line: Value = serde_json::from_str(&middle)?;
+    let line = from_the_middle(file)?.next().context("too few lines")??;
     Ok(line["trace_id"].as_str().context("no trace id")?.to_owned())
+}
+
+/// A word, a number larger than those in paths, and a word, as they follow each other in a message.
+fn phrase_in_the_middle(file: &Path) -> Result<String> {
+    for line in from_the_middle(file)? {
+        let line = line?;
+        let words: Vec<&str> = line["message"].as_str().context("no message")?.split(' ').collect();
+        let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase());
+        let is_large = |text: &str| text.parse().is_ok_and(|number: u32| number > 60_000);
+        let found = words.windows(3).find(|w| is_word(w[0]) && is_large(w[1]) && is_word(w[2]));
+        if let Some(found) = found {
+            return Ok(found.join(" "));
+        }
+    }
+    bail!("no message has a large number")
 }
 
 /// Names and values; the number of lines is the value of "".

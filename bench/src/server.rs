@@ -48,6 +48,15 @@ impl Server {
         Ok(process::cpu_seconds_of(&self.process.id().to_string())?.0)
     }
 
+    /// The value of a metric without labels.
+    pub(crate) fn metric(&self, name: &str) -> Result<f64> {
+        let (status, body) = self.get("/metrics")?;
+        ensure!(status == 200, "metrics: status {status}");
+        let text = String::from_utf8_lossy(&body);
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(value.with_context(|| format!("there is no metric `{name}`"))?.parse()?)
+    }
+
     fn get(&self, target: &str) -> Result<(u16, Vec<u8>)> {
         request(self.address, &format!("GET {target} HTTP/1.0\r\n\r\n"), &[])
     }
