@@ -39,10 +39,8 @@ fn main() {
         Some("newer") => Version::Newer,
         _ => Version::Installed,
     };
-    println!(
-        "{:<16} {:>9} {:>15} {:>15} {:>9} {:>6}",
-        "", "lines", "CPU us a line", "of it assembly", "spans", "MB"
-    );
+    let columns = ["lines", "CPU us a line", "of it assembly", "spans", "traces, MB", "process, MB"];
+    println!("{:<16}{}", "", columns.map(|column| format!("{column:>16}")).concat());
     let engine = Engine::start(version);
     for round in 0..rounds {
         let off = measure(&engine, false, &format!("off{round}"));
@@ -99,8 +97,8 @@ fn measure(engine: &Engine, traces: bool, name: &str) -> Cost {
             "{way:<16}{lines:>16.0}{:>16.1}{:>16.2}{:>16.0}{:>16.1}{:>16.0}",
             cost.cpu_us,
             cost.assembly_us,
-            server.metric("binnacle_traces_spans_total", ""),
-            server.metric("binnacle_traces_bytes", "") / 1e6,
+            server.metric("binnacle_traces_spans_total", "").abs(),
+            server.metric("binnacle_traces_bytes", "").abs() / 1e6,
             resident_mb(&server)
         );
         cost
