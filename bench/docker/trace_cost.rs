@@ -105,7 +105,7 @@ fn measure(engine: &Engine, traces: bool, name: &str) -> Cost {
     })
 }
 
-/// A container that logs what it is told.
+/// A container that logs what it is told, and is removed after that: the next process must not read its history.
 #[derive(Debug)]
 struct Fed {
     service: &'static str,
@@ -116,7 +116,8 @@ struct Fed {
 impl Fed {
     fn start(engine: &Engine, service: &'static str, run: &str) -> Self {
         let (name, label) = (format!("{service}-{run}"), format!("com.docker.compose.service={service}"));
-        let arguments = ["run", "--interactive", "--network=none", "--name", &name, "--label", &label, IMAGE];
+        let arguments =
+            ["run", "--rm", "--interactive", "--network=none", "--name", &name, "--label", &label, IMAGE];
         let mut client = engine
             .docker_command(&arguments)
             .args(["/bin/busybox", "cat"])
