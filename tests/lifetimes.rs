@@ -42,7 +42,9 @@ fn containers_of_a_few_milliseconds_are_caught(version: Version) {
     kept.iter().for_each(|c| c.wait_exited(LIMIT));
     let ended = ["ps", "--all", "--filter", "name=removed", "--filter", "name=cut-off", "--quiet"];
     let gone = || site.engine.docker(&ended).is_empty();
-    assert!(wait_for(LIMIT, gone));
+    // An engine that cannot remove one leaves it: what it then still holds has to be read all the same.
+    wait_for(LIMIT / 3, gone);
+    removed.iter().chain(&cut_off).for_each(|c| assert!(c.has_ended(), "{}", c.name));
 
     let mut expected: Vec<Expected> = kept.iter().map(|c| Expected::of(c, 1)).collect();
     expected.extend(removed.iter().map(|c| Expected::gone(c, 1)));

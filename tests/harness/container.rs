@@ -137,6 +137,12 @@ impl Container<'_> {
         self.engine.docker(&["inspect", "--format", "{{.State.Running}}", &self.id]) == "true"
     }
 
+    /// Whether the container has exited, and is gone perhaps.
+    pub(crate) fn has_ended(&self) -> bool {
+        let inspect = ["inspect", "--format", "{{.State.Running}}", &self.id];
+        self.engine.docker_command(&inspect).output().unwrap().stdout.trim_ascii() != b"true"
+    }
+
     /// Waits until the container has exited.
     ///
     /// # Panics

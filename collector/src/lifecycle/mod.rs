@@ -20,7 +20,10 @@ use crate::stats::{Containers, Facts};
 /// Fills in what is known of the container and writes the sentence for people.
 fn complete(event: &mut Event, facts: Option<&Facts>) {
     if let Some(facts) = facts {
-        event.container.clone_from(&facts.name);
+        // The name of then: an inspect may come after a rename. Events of networks do not tell it.
+        if event.container.is_empty() {
+            event.container.clone_from(&facts.name);
+        }
         facts.service().clone_into(&mut event.service);
         facts.project().clone_into(&mut event.project);
         event.image.clone_from(&facts.image);

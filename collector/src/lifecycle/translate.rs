@@ -63,7 +63,8 @@ pub(super) fn event(message: &EventMessage, facts: Option<&Facts>) -> Option<Eve
     };
     // A network event's `name` is the network's.
     let name = if is_network(message) { None } else { attribute("name") };
-    let mut event = Event::new(action, container_id(message)?, name.unwrap_or_default());
+    let name = name.unwrap_or_default().trim_start_matches('/');
+    let mut event = Event::new(action, container_id(message)?, name);
     event.image = attribute("image").unwrap_or_default().to_owned();
     match action {
         Action::Kill => event.signal = attribute("signal").and_then(|s| s.parse().ok()),

@@ -68,6 +68,21 @@ fn a_repeated_event_is_recorded_once_also_after_a_restart() {
 }
 
 #[test]
+fn an_event_tells_the_name_of_its_time_whatever_inspect_shows_later() {
+    let mut books = ledger();
+    books.events(&[message("start", 110, r#""name":"web""#)], fresh(facts(100, None)));
+    let renamed = Facts { name: "shop".into(), ..facts(100, None) };
+    let messages = [
+        message("restart", 120, r#""name":"web""#),
+        message("rename", 130, r#""name":"shop","oldName":"/web""#),
+        message("kill", 140, r#""signal":"1""#),
+    ];
+    let records = books.events(&messages, fresh(renamed));
+    let sentences: Vec<String> = records.iter().filter_map(Event::of_record).map(|e| e.msg).collect();
+    assert_eq!(sentences, ["web was restarted", "web is now named shop", "shop was sent signal 1"]);
+}
+
+#[test]
 fn an_end_that_only_the_row_tells_of_is_concluded_once() {
     let mut books = ledger();
     books.events(&[message("start", 110, "")], fresh(facts(100, None)));
