@@ -51,7 +51,7 @@ pub(crate) struct Templates {
 struct Known {
     /// By block and column, the templates' numbers.
     columns: HashMap<(u32, usize), Box<[u16]>>,
-    /// By hash, of 128 bits that no other template has.
+    /// By hash; equal hashes do not make equal templates.
     numbers: HashMap<u128, u16>,
     templates: Vec<Template>,
     needles: Vec<Asked>,
@@ -166,6 +166,10 @@ impl Templates {
         for shape in 0..shapes.len() {
             let hash = reading.read(shapes, shape, &classes);
             if let Some(number) = numbers.get(&hash) {
+                let known = &templates[usize::from(*number)];
+                if *known.text != *reading.text || *known.slots != *reading.slots {
+                    return; // somebody made up a message that collides with another
+                }
                 own.push(*number);
                 continue;
             }
