@@ -73,6 +73,8 @@ pub(super) struct Tail {
     last_read: Option<Instant>,
     quiet: u32,
     failures: u32,
+    /// Messages came since the description was made: a run that it does not know of may have logged them.
+    outdated: bool,
     /// Everything a container that does not run has logged was read.
     drained: bool,
     /// `Signal::starts` at the last look.
@@ -110,6 +112,7 @@ impl Tail {
             last_read: None,
             quiet: 0,
             failures: 0,
+            outdated: false,
             drained: false,
             starts: 0,
             read_to_end_of: None,
@@ -187,7 +190,7 @@ impl Tail {
             Ok(answer) => {
                 let description = Description::new(&self.id, answer);
                 // What a read after the end brought is not all until one brings nothing.
-                self.drained = false;
+                (self.drained, self.outdated) = (false, false);
                 self.describe(description).await?;
                 Ok(None)
             }

@@ -6,9 +6,20 @@ use super::super::container::Description;
 use super::super::opening;
 use super::super::sink::{Sink, Stopped};
 use super::super::timestamp;
-use super::Tail;
+use super::{Next, Tail};
 
 impl Tail {
+    /// A container that does not run was read to its end. Where that brought something, the container may have been
+    /// started meanwhile, and what is unfinished may go on: it is looked at, and read, once more.
+    pub(super) async fn end_of_run(&mut self) -> Result<Next, Stopped> {
+        if self.outdated {
+            self.seen = None;
+            return Ok(Next::Now);
+        }
+        self.drained().await?;
+        Ok(Next::Park)
+    }
+
     /// A container that does not run brought nothing new: its lines are all there.
     pub(super) async fn drained(&mut self) -> Result<(), Stopped> {
         self.drained = true;

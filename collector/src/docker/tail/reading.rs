@@ -43,6 +43,7 @@ impl Tail {
         let had_files = log.files.is_some();
         let outcome = log.read(engine, &mut permits).await;
         drop(permits);
+        self.outdated |= !matches!(outcome, Ok(0));
         if had_files && log.files.is_none() {
             self.store_source().await?;
         }
@@ -59,11 +60,8 @@ impl Tail {
                     Ok(Next::At(started + self.shared.config.poll_interval.0))
                 } else if self.description.running {
                     Ok(self.schedule(engine, new, started.elapsed()).await?)
-                } else if new == 0 {
-                    self.drained().await?;
-                    Ok(Next::Park)
                 } else {
-                    Ok(Next::Now)
+                    self.end_of_run().await
                 }
             }
             Err(ReadError::Stopped) => Err(Stopped),
@@ -215,7 +213,9 @@ impl Tail {
         }
         let Some(log) = &mut self.log else { return Ok(()) };
         let mut permits = self.shared.permits(false).await?;
-        match log.read(engine, &mut permits).await {
+        let outcome = log.read(engine, &mut permits).await;
+        self.outdated |= !matches!(outcome, Ok(0));
+        match outcome {
             Ok(_) => {
                 self.silent = self.doorbell.is_some();
                 self.drained = ended;

@@ -22,6 +22,16 @@ pub(super) enum Kind {
     Podman,
 }
 
+impl Kind {
+    /// A line as it is kept.
+    fn messages(self, stream: u8, ts_ns: i64, line: &str) -> impl Iterator<Item = Message> + use<> {
+        let chunk = if self == Self::Podman { 8_192 } else { 16_384 };
+        let payload = format!("{line}\n").into_bytes();
+        let chunks: Vec<Vec<u8>> = payload.chunks(chunk).map(<[u8]>::to_vec).collect();
+        chunks.into_iter().map(move |payload| Message { stream, ts_ns, payload })
+    }
+}
+
 /// Ends with its tasks when it is dropped.
 pub(super) struct Engine {
     pub(super) socket: PathBuf,
@@ -47,6 +57,10 @@ struct Container {
     log: Vec<Message>,
     /// Every answer brings so many messages that were not there before.
     storm: usize,
+    /// How often its log was asked for.
+    reads: usize,
+    /// What it logs when it is started: the first while its log is asked for for the first time.
+    coming: Vec<Message>,
 }
 
 #[derive(Clone)]
@@ -89,6 +103,28 @@ impl Engine {
         self.tell(name, "start");
     }
 
+    /// Makes a container that starts while its log is asked for for the first time: by then it has logged the first
+    /// chunk of `line`. The event that tells of the start is late.
+    pub(super) fn create(&self, name: &str, ts_ns: i64, line: &str) {
+        let coming = self.state.kind.messages(1, ts_ns, line).collect();
+        self.state.lock().insert(name.to_owned(), Container { coming, ..Container::default() });
+        self.tell(name, "create");
+    }
+
+    /// How often the container's log was asked for.
+    pub(super) fn reads(&self, name: &str) -> usize {
+        self.state.lock()[name].reads
+    }
+
+    /// The event of its start comes, and the rest of its line.
+    pub(super) fn go_on(&self, name: &str) {
+        let mut containers = self.state.lock();
+        let container = containers.get_mut(name).unwrap();
+        container.log.append(&mut container.coming);
+        drop(containers);
+        self.tell(name, "start");
+    }
+
     /// From now on the container logs `lines` between any two requests for its log.
     pub(super) fn storm(&self, name: &str, lines: usize) {
         self.state.lock().get_mut(name).unwrap().storm = lines;
@@ -96,9 +132,7 @@ impl Engine {
 
     /// The container writes a line.
     pub(super) fn log(&self, name: &str, stream: u8, ts_ns: i64, line: &str) {
-        let chunk = if self.state.kind == Kind::Podman { 8_192 } else { 16_384 };
-        let payload = format!("{line}\n").into_bytes();
-        let messages = payload.chunks(chunk).map(|chunk| Message { stream, ts_ns, payload: chunk.to_vec() });
+        let messages = self.state.kind.messages(stream, ts_ns, line);
         self.state.lock().get_mut(name).unwrap().log.extend(messages);
         self.state.logged.send_modify(|count| *count += 1);
     }
@@ -183,6 +217,12 @@ impl State {
         let since_ns = parameter("since").map_or(i64::MIN, nanoseconds);
         let mut containers = self.lock();
         let (_, container) = containers.iter_mut().find(|(name, _)| id_of(name) == id)?;
+        container.reads += 1;
+        if container.reads == 1 && !container.coming.is_empty() {
+            container.running = true;
+            let first = container.coming.remove(0);
+            container.log.push(first);
+        }
         for _ in 0..container.storm {
             let number = container.log.len();
             let payload = format!("storm {number}\n").into_bytes();

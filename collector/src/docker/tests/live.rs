@@ -118,6 +118,25 @@ async fn a_clock_set_back_while_the_collector_was_down_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_line_begun_before_the_start_of_its_container_is_known_stays_whole() {
+    let site = Site::open(Kind::Docker);
+    let line = "x".repeat(20_000);
+    site.engine.create("web", START_NS, &line);
+    let run = site.start().await;
+    let read_twice = async {
+        while site.engine.reads("web") < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, read_twice).await.expect("its log is read again");
+    tokio::time::sleep(Duration::from_millis(100)).await; // for whatever the second reply has led to
+    site.engine.go_on("web");
+    let (lines, gaps) = run.stored(1).await;
+    assert_eq!((lines, gaps), (vec![line], vec![]));
+    run.end().await;
+}
+
+#[tokio::test]
 async fn podmans_times_in_seconds_and_short_pieces_lose_and_repeat_nothing() {
     let site = Site::open(Kind::Podman);
     site.engine.run("pod");
