@@ -93,12 +93,14 @@ pub enum StoreError {
         floor: u64,
     },
     /// The catalog refuses.
-    #[error("cannot {action} in catalog `{path}`: {source}")]
+    #[error("cannot {action} in catalog `{path}`: {source}{}", in_sqlite(*code))]
     Catalog {
         /// What was tried.
         action: &'static str,
         /// The catalog's file.
         path: String,
+        /// SQLite's extended result code (<https://sqlite.org/rescode.html>), which says more than its words.
+        code: Option<i32>,
         /// SQLite's word.
         source: Arc<rusqlite::Error>,
     },
@@ -161,4 +163,9 @@ impl StoreError {
             _ => Self::Io { action, path, source: Arc::new(source) },
         }
     }
+}
+
+/// ` (SQLite's code 6410)`
+fn in_sqlite(code: Option<i32>) -> String {
+    code.map(|code| format!(" (SQLite's code {code})")).unwrap_or_default()
 }

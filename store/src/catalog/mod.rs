@@ -116,7 +116,10 @@ impl Failure {
             let path = path.clone();
             match source.sqlite_error_code() {
                 Some(ErrorCode::DiskFull) => StoreError::DiskFull { action, path },
-                _ => StoreError::Catalog { action, path, source: Arc::new(source) },
+                _ => {
+                    let code = source.sqlite_error().map(|error| error.extended_code);
+                    StoreError::Catalog { action, path, code, source: Arc::new(source) }
+                }
             }
         }
     }
@@ -131,6 +134,10 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
+    // A container whose root is read-only has no folder for the files in which SQLite would note what a statement
+    // changes, and without one a statement fails that changes more than 16 pages, as the insert of a span does now and
+    // then in a catalog of some 50 MB. What our statements change and sort fits into memory.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(connection)
 }
 
@@ -153,4 +160,18 @@ fn decode_labels(mut bytes: &[u8]) -> Option<Labels> {
         pairs.push((name, value));
     }
     Some(Labels::new(pairs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_connection_wants_a_folder_for_temporary_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let connection = connect(&file_of(dir.path()), flags).unwrap();
+        let place: i64 = connection.query_row("PRAGMA temp_store", [], |row| row.get(0)).unwrap();
+        assert_eq!(place, 2, "2 is memory: https://sqlite.org/pragma.html#pragma_temp_store");
+    }
 }
