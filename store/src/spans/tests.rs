@@ -42,6 +42,21 @@ fn tag(name: &str, value: &str) -> Vec<(String, String)> {
 }
 
 #[test]
+fn spans_that_cannot_be_stored_are_counted_as_a_failed_commit() {
+    let (dir, registry) = (tempfile::tempdir().unwrap(), prometheus::Registry::new());
+    let writer = Writer::open(dir.path(), &Config::default(), &registry).unwrap();
+    let catalog = rusqlite::Connection::open(dir.path().join(crate::catalog::FILE)).unwrap();
+    catalog.execute_batch("ALTER TABLE span_sets RENAME TO gone").unwrap();
+    let traces =
+        vec![TraceRows { trace_id: [1; 16], whole: true, spans: vec![span(1, "shop", "pay", 0, 1)] }];
+    let error = writer.store_traces_blocking(TraceBatch { traces, ..TraceBatch::default() }).unwrap_err();
+    assert!(error.to_string().contains("span_sets (SQLite's code 1)"), "{error}");
+    let families = registry.gather();
+    let failures = families.iter().find(|f| f.name() == "binnacle_store_commit_failures_total").unwrap();
+    assert_eq!(failures.get_metric()[0].get_counter().get_value(), 1.0);
+}
+
+#[test]
 fn a_trace_reads_back_from_another_process_and_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let writer = open(dir.path());

@@ -284,12 +284,16 @@ impl Inner {
         self.committer(|committer| committer.catalog.shrink())
     }
 
-    /// Runs `work` between two commits and waits for its result.
+    /// Runs `work` between two commits and waits for its result; counts it when it fails.
     fn committer<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Committer) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        run_on_committer(self.queue()?, work)
+        let result = run_on_committer(self.queue()?, work);
+        if result.as_ref().is_err_and(|error| !matches!(error, StoreError::Closed)) {
+            self.metrics.commit_failures.inc();
+        }
+        result
     }
 }
 
