@@ -301,8 +301,9 @@ fn is_rare(name: &str, snapshot: &Snapshot, range: TimeRange, context: &Context)
             let Some(rows) = rows_that_may(&last_step.prune(), Within::Line, &block)? else {
                 return Ok(false);
             };
-            let lines = block.lines_of(rows.count())?;
-            for row in rows.iter() {
+            let rows: Vec<usize> = rows.iter().collect();
+            let lines = block.lines_of(&rows)?;
+            for row in rows {
                 if fields::get(&lines.get(row)?, name).is_some() {
                     return Ok(true);
                 }

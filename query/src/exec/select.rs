@@ -88,7 +88,7 @@ pub fn matching_rows(
         return Ok(());
     }
     let pairs = BlockPairs::of(block);
-    let lines = block.lines_of(rows.len())?;
+    let lines = block.lines_of(&rows)?;
     let levels = block.levels()?;
     in_order(0..rows.len(), order, |i| {
         let row = rows[i];

@@ -97,7 +97,7 @@ impl CompiledLog {
         if rows.is_empty() {
             return Ok(());
         }
-        let (timestamps, lines) = (block.timestamps()?, block.lines_of(rows.len())?);
+        let (timestamps, lines) = (block.timestamps()?, block.lines_of(&rows)?);
         let (levels, pairs) = (block.levels()?, block.pairs()?);
         let mut scratch = Scratch::default();
         for i in 0..rows.len() {

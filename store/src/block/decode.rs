@@ -4,11 +4,9 @@ use super::encode::{ONE_LENGTH, SOME_ABSENT, code};
 use super::header::{ColumnMeta, decode_origin};
 use super::lines::Lines;
 use super::pairs::{Overflow, Values};
-use super::shapes::PackedHex;
+use super::shapes::{PackedHex, append_hex, append_uuid};
 use super::wire::{Input, Malformed};
 use crate::{Level, Pair};
-
-const HEX: &[u8; 16] = b"0123456789abcdef";
 
 pub(crate) fn timestamps(column: &ColumnMeta, raw: &[u8], records: usize) -> Result<Vec<i64>, Malformed> {
     if column.encoding != code::TIMESTAMPS_DELTA {
@@ -102,8 +100,18 @@ pub(crate) fn values(column: &ColumnMeta, raw: &[u8], records: usize) -> Result<
         0 => None,
         _ => Some(bitmap(input.take(records.div_ceil(8), "presence of a pair")?)),
     };
+    let is_one_length = flags & ONE_LENGTH != 0;
+    if is_one_length && present.is_none() && column.encoding != code::PAIR_UUID {
+        let len = input.len("length of a value")?;
+        let is_whole = column.encoding == code::PAIR_TEXT || len.is_multiple_of(2);
+        let all = len.checked_mul(records).filter(|all| is_whole && u32::try_from(*all).is_ok());
+        let mut text = Vec::new();
+        unpacked(&mut input, all.ok_or(Malformed("length of a value"))?, &mut text)?;
+        let ends = (1..=records).map(|record| (record * len) as u32).collect();
+        return end(&input, each(present, ends, text)?);
+    }
     let is_present = |i: usize| present.as_ref().is_none_or(|bits| bits[i / 64] >> (i % 64) & 1 == 1);
-    let lengths: Vec<usize> = if flags & ONE_LENGTH != 0 {
+    let lengths: Vec<usize> = if is_one_length {
         let len = input.len("length of a value")?;
         (0..records).map(|i| if is_present(i) { len } else { 0 }).collect()
     } else {
@@ -120,11 +128,15 @@ pub(crate) fn values(column: &ColumnMeta, raw: &[u8], records: usize) -> Result<
         }
         ends.push(text.len() as u32);
     }
+    end(&input, each(present, ends, text)?)
+}
+
+fn each(present: Option<Vec<u64>>, ends: Vec<u32>, text: Vec<u8>) -> Result<Values, Malformed> {
     let text = String::from_utf8(text).map_err(|_| Malformed("text of a pair"))?;
     if ends.iter().any(|end| !text.is_char_boundary(*end as usize)) {
         return Err(Malformed("text of a pair"));
     }
-    end(&input, Values::Each { present, ends, text })
+    Ok(Values::Each { present, ends, text })
 }
 
 /// The packed digits of a pair column in that encoding, when every record has a value and all have one length.
@@ -173,18 +185,11 @@ fn unpack_text(input: &mut Input<'_>, len: usize, text: &mut Vec<u8>) -> Result<
 }
 
 fn unpack_hex(input: &mut Input<'_>, len: usize, text: &mut Vec<u8>) -> Result<(), Malformed> {
-    for byte in input.take(len / 2, "value of a pair")? {
-        text.extend([HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-    }
+    append_hex(input.take(len / 2, "value of a pair")?, text);
     Ok(())
 }
 
 fn unpack_uuid(input: &mut Input<'_>, _: usize, text: &mut Vec<u8>) -> Result<(), Malformed> {
-    for (i, byte) in input.take(16, "value of a pair")?.iter().enumerate() {
-        if matches!(i, 4 | 6 | 8 | 10) {
-            text.push(b'-');
-        }
-        text.extend([HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-    }
+    append_uuid(input.take(16, "value of a pair")?, text);
     Ok(())
 }

@@ -126,8 +126,11 @@ impl<'a> LineShapes<'a> {
                 if column.len() != self.shapes.entries[own as usize] {
                     return Err(self.block.malformed(Malformed("number of values")));
                 }
-                let resolved =
-                    if let Column::Shapes(nested) = column { self.block.resolved(nested)? } else { none };
+                let resolved = if let Column::Shapes(nested) = column {
+                    self.block.resolved(nested, None)?
+                } else {
+                    none
+                };
                 (Source::Column { own, column, earlier: id.earlier }, resolved)
             }
         };

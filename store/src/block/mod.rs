@@ -205,7 +205,7 @@ impl Block {
     pub fn lines(&self) -> Result<&Lines, BlockError> {
         decoded(&self.lines, self.stored.as_ref(), |stored| match self.shapes()? {
             Some(shapes) => {
-                let lines = self.resolved(shapes)?.texts(shapes, stored.line_bytes());
+                let lines = self.resolved(shapes, None)?.texts(shapes, stored.line_bytes());
                 lines.map_err(|wrong| self.malformed(wrong))
             }
             None => stored.lines(|i| self.pair_values(i)),
@@ -242,20 +242,41 @@ impl Block {
             && let Some(shapes) = self.shapes()?
         {
             let mut line = Vec::new();
-            let appended = self.resolved(shapes)?.append(shapes, row, &mut line, self.line_bytes());
+            let resolved = self.resolved(shapes, Some(&[row]))?;
+            let appended = resolved.append(shapes, row, &mut line, self.line_bytes());
             return appended.map(|()| line.into()).map_err(|wrong| self.malformed(wrong));
         }
         Ok(self.lines()?.get(row).into())
     }
 
-    /// The lines for someone who wants `wanted` of them: all at once, or put together one by one.
+    /// Line `row` for someone who has read `read` others: the more, the sooner all are put together at once.
     ///
     /// # Errors
     /// When a column cannot be read or is damaged.
-    pub fn lines_of(&self, wanted: usize) -> Result<SomeLines<'_>, BlockError> {
-        let one_by_one =
-            wanted * MANY_LINES < self.len && self.lines.get().is_none() && self.shapes()?.is_some();
-        Ok(if one_by_one { SomeLines::OneByOne(self) } else { SomeLines::All(self.lines()?) })
+    ///
+    /// # Panics
+    /// When `row` is not less than [`Block::len`].
+    pub fn line_after(&self, row: usize, read: usize) -> Result<Cow<'_, [u8]>, BlockError> {
+        if read * MANY_LINES < self.len { self.line(row) } else { Ok(self.lines()?.get(row).into()) }
+    }
+
+    /// Lines `rows`: put together one by one, or cut out of all of them where that is cheaper. Few rows read only the
+    /// columns that these have values in.
+    ///
+    /// # Errors
+    /// When a column cannot be read or is damaged.
+    ///
+    /// # Panics
+    /// When a row is not less than [`Block::len`].
+    pub fn lines_of(&self, rows: &[usize]) -> Result<SomeLines<'_>, BlockError> {
+        if rows.len() * MANY_LINES < self.len
+            && self.lines.get().is_none()
+            && let Some(shapes) = self.shapes()?
+        {
+            let columns = self.resolved(shapes, Some(rows))?;
+            return Ok(SomeLines(Source::Columns { block: self, shapes, columns }));
+        }
+        Ok(SomeLines(Source::Lines(self.lines()?)))
     }
 
     /// The rows whose lines hold `needle`. Reads only the columns that may hold it.
@@ -330,31 +351,6 @@ impl Block {
         self.stored.as_ref()?.pair_meta(i)
     }
 
-    /// All columns that texts of `shapes` are made of.
-    fn resolved(&self, shapes: &Shapes) -> Result<Resolved<'_>, BlockError> {
-        let mut resolved = Resolved {
-            columns: vec![None; self.columns.len()],
-            pairs: vec![None; self.pairs.columns().len()],
-        };
-        for pair in shapes.pairs() {
-            resolved.pairs[pair] = Some(self.pair_values(pair)?);
-        }
-        for (number, entries) in shapes.columns().zip(&shapes.entries) {
-            let column = self.column(number)?;
-            if column.len() != *entries {
-                return Err(self.malformed(Malformed("number of values")));
-            }
-            resolved.columns[number] = Some(column);
-            if let Column::Shapes(nested) = column {
-                let inner = self.resolved(nested)?;
-                for number in nested.columns() {
-                    resolved.columns[number] = inner.columns[number];
-                }
-            }
-        }
-        Ok(resolved)
-    }
-
     /// Bytes that all lines of a stored block come to.
     fn line_bytes(&self) -> usize {
         self.stored.as_ref().map_or(usize::MAX, Stored::line_bytes)
@@ -410,26 +406,33 @@ impl Block {
 }
 
 /// Lines of a block, see [`Block::lines_of`].
-#[derive(Clone, Copy, Debug)]
-pub enum SomeLines<'a> {
+#[derive(Debug)]
+pub struct SomeLines<'a>(Source<'a>);
+
+#[derive(Debug)]
+enum Source<'a> {
     /// All are at hand.
-    All(&'a Lines),
+    Lines(&'a Lines),
     /// Each is put together when it is asked for.
-    OneByOne(&'a Block),
+    Columns { block: &'a Block, shapes: &'a Shapes, columns: Resolved<'a> },
 }
 
-impl<'a> SomeLines<'a> {
-    /// Line `row`.
+impl SomeLines<'_> {
+    /// Line `row`, one of those asked for.
     ///
     /// # Errors
     /// When a column cannot be read or is damaged.
     ///
     /// # Panics
     /// When `row` is not less than [`Block::len`].
-    pub fn get(self, row: usize) -> Result<Cow<'a, [u8]>, BlockError> {
-        match self {
-            Self::All(lines) => Ok(lines.get(row).into()),
-            Self::OneByOne(block) => block.line(row),
+    pub fn get(&self, row: usize) -> Result<Cow<'_, [u8]>, BlockError> {
+        match &self.0 {
+            Source::Lines(lines) => Ok(lines.get(row).into()),
+            Source::Columns { block, shapes, columns } => {
+                let mut line = Vec::new();
+                let appended = columns.append(shapes, row, &mut line, block.line_bytes());
+                appended.map(|()| line.into()).map_err(|wrong| block.malformed(wrong))
+            }
         }
     }
 }

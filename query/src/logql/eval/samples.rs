@@ -226,7 +226,8 @@ impl Sampler<'_> {
         let mut by_columns = if keeps_lines { None } else { stages.by_columns(block, rows.len())? };
         let reads_lines = keeps_lines || stages.read_lines();
         // Where columns may do, lines are put together as they turn out to be needed.
-        let mut lines_read = if by_columns.is_some() { 0 } else { rows.len() };
+        let lines = if by_columns.is_none() && reads_lines { Some(block.lines_of(&rows)?) } else { None };
+        let mut lines_read = 0;
         let mut scratch = Scratch::default();
         let mut known_place = None;
         let (mut pane, mut until_ns) = (0, i64::MIN);
@@ -242,8 +243,11 @@ impl Sampler<'_> {
             if let Some((_, rest)) = by_columns.as_ref().filter(|_| parsed) {
                 stages = *rest;
             } else if reads_lines {
+                line = match &lines {
+                    Some(lines) => lines.get(row)?,
+                    None => block.line_after(row, lines_read)?,
+                };
                 lines_read += 1;
-                line = block.lines_of(lines_read)?.get(row)?;
             }
             let ts_ns = timestamps[row];
             if !stages.run(&mut scratch, ts_ns, &line) {

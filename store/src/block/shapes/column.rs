@@ -156,7 +156,7 @@ impl Column {
         match self {
             Self::Constant { text, .. } => Some(text),
             Self::Dictionary { texts, codes } => Some(texts.get(codes.get(i))),
-            Self::Text(texts) => Some(texts.all().get(i)),
+            Self::Text(texts) => Some(texts.get(i)),
             _ => None,
         }
     }
@@ -204,7 +204,7 @@ fn with_lengths(input: &mut Input<'_>, len: usize) -> Result<Lines, Malformed> {
     Ok(texts)
 }
 
-pub(super) fn append_uuid(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn append_uuid(bytes: &[u8], out: &mut Vec<u8>) {
     for (i, group) in
         [&bytes[..4], &bytes[4..6], &bytes[6..8], &bytes[8..10], &bytes[10..]].into_iter().enumerate()
     {

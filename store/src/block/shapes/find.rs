@@ -324,7 +324,7 @@ impl<'a> Finder<'a> {
 
     /// The same by putting every text together.
     fn put_together(&self, shapes: &Shapes, part: &Part) -> Result<Hits, BlockError> {
-        let resolved = self.block.resolved(shapes)?;
+        let resolved = self.block.resolved(shapes, None)?;
         let mut rows = Rows::none(shapes.codes.len());
         let mut text = Vec::new();
         for i in 0..shapes.codes.len() {

@@ -4,8 +4,6 @@ use memchr::memmem;
 
 use super::Rows;
 
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
-
 pub(super) const fn is_digit(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
@@ -20,10 +18,17 @@ const fn value(digit: u8) -> u8 {
 }
 
 /// Appends the digits of `bytes`.
-pub(super) fn append(bytes: &[u8], out: &mut Vec<u8>) {
-    for byte in bytes {
-        out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+pub(crate) fn append(bytes: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + bytes.len() * 2, 0);
+    for (digits, byte) in out[start..].as_chunks_mut().0.iter_mut().zip(bytes) {
+        *digits = [digit(byte >> 4), digit(byte & 15)];
     }
+}
+
+/// The digit of a value below 16, without a table: so many are written at once.
+const fn digit(value: u8) -> u8 {
+    value + if value < 10 { b'0' } else { b'a' - 10 }
 }
 
 /// Values that have the same, even number of digits each.

@@ -1,9 +1,11 @@
 //! Literals and values put together to the texts they were cut from.
 
+use std::collections::BTreeSet;
+
 use super::{Column, Shapes, Slot, hex};
-use crate::block::Lines;
 use crate::block::pairs::Values;
 use crate::block::wire::Malformed;
+use crate::block::{Block, BlockError, Lines};
 
 /// The columns of a block, as far as the texts asked for need them.
 #[derive(Debug)]
@@ -11,6 +13,73 @@ pub(crate) struct Resolved<'a> {
     /// By number.
     pub(crate) columns: Vec<Option<&'a Column>>,
     pub(crate) pairs: Vec<Option<&'a Values>>,
+}
+
+impl Block {
+    /// The columns that texts of `shapes` are made of: of all, or of those named. No other is read.
+    pub(in crate::block) fn resolved(
+        &self,
+        shapes: &Shapes,
+        texts: Option<&[usize]>,
+    ) -> Result<Resolved<'_>, BlockError> {
+        let mut resolved = Resolved {
+            columns: vec![None; self.columns.len()],
+            pairs: vec![None; self.pairs.columns().len()],
+        };
+        self.resolve(shapes, texts, &mut resolved)?;
+        Ok(resolved)
+    }
+
+    fn resolve<'a>(
+        &'a self,
+        shapes: &Shapes,
+        texts: Option<&[usize]>,
+        resolved: &mut Resolved<'a>,
+    ) -> Result<(), BlockError> {
+        for slot in shapes.slots_of(texts) {
+            let own = match slot {
+                Slot::Pair(pair) => {
+                    resolved.pairs[pair as usize] = Some(self.pair_values(pair as usize)?);
+                    continue;
+                }
+                Slot::Column(own) => own,
+            };
+            let number = shapes.base + own as usize;
+            let column = self.column(number)?;
+            if column.len() != shapes.entries[own as usize] {
+                return Err(self.malformed(Malformed("number of values")));
+            }
+            resolved.columns[number] = Some(column);
+            if let Column::Shapes(nested) = column {
+                let values = texts.map(|texts| shapes.values_of(texts, own));
+                self.resolve(nested, values.as_deref(), resolved)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shapes {
+    /// The slots that texts have: all of them, or those named.
+    fn slots_of(&self, texts: Option<&[usize]>) -> BTreeSet<Slot> {
+        let Some(texts) = texts else {
+            let columns = (0..self.entries.len() as u32).map(Slot::Column);
+            return self.pairs().map(|pair| Slot::Pair(pair as u32)).chain(columns).collect();
+        };
+        let shapes: BTreeSet<usize> = texts.iter().map(|text| self.codes.get(*text)).collect();
+        shapes.into_iter().flat_map(|shape| self.pieces(shape)).filter_map(|piece| piece.slot).collect()
+    }
+
+    /// Numbers of the values that some texts have in `column`.
+    fn values_of(&self, texts: &[usize], column: u32) -> Vec<usize> {
+        let mut values = Vec::with_capacity(texts.len());
+        for text in texts {
+            let first = self.first(column, *text);
+            let slots = self.num_slots(self.codes.get(*text), column) as usize;
+            values.extend(first..first + slots);
+        }
+        values
+    }
 }
 
 impl Resolved<'_> {
@@ -59,7 +128,7 @@ impl Resolved<'_> {
         match column {
             Column::Constant { text, .. } => out.extend_from_slice(text),
             Column::Dictionary { texts, codes } => out.extend_from_slice(texts.get(codes.get(entry))),
-            Column::Text(texts) => out.extend_from_slice(texts.all().get(entry)),
+            Column::Text(texts) => out.extend_from_slice(texts.get(entry)),
             Column::Hex { digits, bytes } => hex::append(&bytes[entry * digits / 2..][..digits / 2], out),
             Column::Uuid(bytes) => super::column::append_uuid(&bytes[entry * 16..][..16], out),
             Column::Numbers(numbers) => numbers.append(entry, out),

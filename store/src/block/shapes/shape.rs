@@ -8,7 +8,7 @@ use super::{Codes, MAX_COLUMNS};
 use crate::block::wire::{Input, Malformed, put_varint};
 
 /// Where a value comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Slot {
     /// The next value of a column of these shapes, counted from their first.
     Column(u32),
@@ -185,7 +185,7 @@ impl Shapes {
     /// See [`Shapes::firsts`].
     pub(crate) fn firsts_of(&self, column: u32) -> &[u32] {
         self.firsts[column as usize].get_or_init(|| {
-            let counts: Vec<u32> = (0..self.len()).map(|shape| self.slots_of(shape, column)).collect();
+            let counts: Vec<u32> = (0..self.len()).map(|shape| self.num_slots(shape, column)).collect();
             if counts.iter().all(|count| *count == 1) {
                 return Vec::new();
             }
@@ -199,13 +199,13 @@ impl Shapes {
         })
     }
 
-    fn slots_of(&self, shape: usize, column: u32) -> u32 {
+    pub(super) fn num_slots(&self, shape: usize, column: u32) -> u32 {
         self.pieces(shape).iter().filter(|piece| piece.slot == Some(Slot::Column(column))).count() as u32
     }
 
     /// Calls `each` with the number of the text of each value of `column`.
     pub(crate) fn for_each_entry(&self, column: u32, mut each: impl FnMut(usize)) {
-        let counts: Vec<u32> = (0..self.len()).map(|shape| self.slots_of(shape, column)).collect();
+        let counts: Vec<u32> = (0..self.len()).map(|shape| self.num_slots(shape, column)).collect();
         for i in 0..self.codes.len() {
             (0..counts[self.codes.get(i)]).for_each(|_| each(i));
         }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use memchr::memchr_iter;
 
@@ -16,17 +17,56 @@ pub(crate) struct Texts {
     pub(super) len: usize,
     /// Known from the start where texts hold line ends themselves.
     ends: OnceLock<Vec<u32>>,
+    /// How many texts have been looked for.
+    looked: AtomicUsize,
 }
+
+/// So many texts are found by counting line ends; then it is worth noting where each is.
+const FEW: usize = 16;
+const FEWER: &str = "BUG: there are fewer texts";
+/// Line ends are counted in so many bytes at once.
+const STRIDE: usize = 512;
 
 impl Texts {
     /// `bytes` are `len` texts without line ends, each followed by one.
     pub(super) const fn new(bytes: Vec<u8>, len: usize) -> Self {
-        Self { bytes, len, ends: OnceLock::new() }
+        Self { bytes, len, ends: OnceLock::new(), looked: AtomicUsize::new(0) }
     }
 
     pub(super) fn all(&self) -> Separated<'_> {
         let ends = || memchr_iter(b'\n', &self.bytes).map(|end| end as u32).collect();
         Separated { bytes: &self.bytes, ends: self.ends.get_or_init(ends) }
+    }
+
+    /// Text `i`.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    #[inline]
+    pub(super) fn get(&self, i: usize) -> &[u8] {
+        if self.ends.get().is_none() && self.looked.fetch_add(1, Ordering::Relaxed) < FEW {
+            return self.counted(i);
+        }
+        self.all().get(i)
+    }
+
+    /// Text `i`, found by counting.
+    fn counted(&self, i: usize) -> &[u8] {
+        // The text begins behind end number `left` from `start` on.
+        let (mut start, mut left) = (0, i);
+        for stride in self.bytes.chunks(STRIDE) {
+            let ends = memchr_iter(b'\n', stride).count();
+            if ends >= left {
+                break;
+            }
+            left -= ends;
+            start += stride.len();
+        }
+        if let Some(last) = left.checked_sub(1) {
+            start += memchr_iter(b'\n', &self.bytes[start..]).nth(last).expect(FEWER) + 1;
+        }
+        let len = memchr::memchr(b'\n', &self.bytes[start..]).expect(FEWER);
+        &self.bytes[start..start + len]
     }
 
     /// The texts that have `part` of the needle.
@@ -76,7 +116,7 @@ impl From<Lines> for Texts {
     fn from(lines: Lines) -> Self {
         let len = lines.len();
         let (bytes, ends) = lines.into_parts();
-        Self { bytes, len, ends: ends.into() }
+        Self { bytes, len, ends: ends.into(), looked: AtomicUsize::new(0) }
     }
 }
 
@@ -96,6 +136,10 @@ mod tests {
         ) {
             let mut lines = Lines::default();
             values.iter().for_each(|value| lines.push(value.as_bytes()));
+            let texts = Texts::new(lines.bytes().to_vec(), values.len());
+            for i in (0..values.len()).rev() {
+                prop_assert_eq!(texts.get(i), values[i].as_bytes());
+            }
             let texts = Texts::new(lines.bytes().to_vec(), values.len());
             let needle = if ignore_case { Needle::ignoring_case(&text) } else { Needle::exact(text.as_bytes()) };
             for range in [0..text.len(), 0..text.len() - 1, 1..text.len()] {
