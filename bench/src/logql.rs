@@ -88,6 +88,7 @@ fn questions(file: &Path) -> Result<Vec<Question>> {
         grep("rare phrase with a number", &phrase_in_the_middle(file)?),
         grep("rare phrase (15 lines) of frequent words", &Services::new(SEED).rare_phrase()),
         grep("phrase that seven blocks in ten hold (937 lines)", "stapro reterre acout"),
+        grep("a whole message", &whole_message(file)?),
         Question {
             name: "regular expression",
             logql: format!("{lines} |~ `{pattern}`"),
@@ -134,6 +135,20 @@ fn from_the_middle(file: &Path) -> Result<impl Iterator<Item = Result<Value>>> {
 fn trace_id_in_the_middle(file: &Path) -> Result<String> {
     let line = from_the_middle(file)?.next().context("too few lines")??;
     Ok(line["trace_id"].as_str().context("no trace id")?.to_owned())
+}
+
+/// A message of words alone, and not of a frequent template.
+fn whole_message(file: &Path) -> Result<String> {
+    let mut messages = Vec::new();
+    for line in from_the_middle(file)?.take(10_000) {
+        let line = line?;
+        let message = line["message"].as_str().context("no message")?;
+        if message.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b' ') {
+            messages.push(message.to_owned());
+        }
+    }
+    let once = messages.iter().find(|message| messages.iter().filter(|other| other == message).count() == 1);
+    once.cloned().context("no message of words alone is rare")
 }
 
 /// A word, a number larger than those in paths, and a word, as they follow each other in a message.

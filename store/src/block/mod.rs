@@ -291,7 +291,18 @@ impl Block {
             && let Some(shapes) = self.shapes()?
             && needle.is_bytewise(self.stored.as_ref().is_some_and(Stored::has_ascii_lines))
         {
-            return Finder::new(self, needle).rows(shapes);
+            let Some(beginning) = needle.beginning() else {
+                return Finder::new(self, needle).rows(shapes);
+            };
+            let mut rows = Finder::new(self, beginning).rows(shapes)?;
+            let begun: Vec<usize> = rows.iter().collect();
+            let lines = self.lines_of(&begun)?;
+            for row in begun {
+                if !needle.is_in(&lines.get(row)?) {
+                    rows.remove(row);
+                }
+            }
+            return Ok(rows);
         }
         Ok(needle.lines(self.lines()?.separated()))
     }

@@ -21,6 +21,25 @@ impl ByteSet {
         set
     }
 
+    /// As [`ByteSet::of`], for constants.
+    pub(super) const fn of_few(bytes: &[u8]) -> Self {
+        let mut set = Self { ascii: 0, others: false };
+        let mut at = 0;
+        while at < bytes.len() {
+            set.insert(bytes[at]);
+            at += 1;
+        }
+        set
+    }
+
+    /// All bytes.
+    pub(super) const ALL: Self = Self { ascii: u128::MAX, others: true };
+
+    /// Whether `other` has all of them.
+    pub(super) const fn is_within(self, other: Self) -> bool {
+        self.ascii & !other.ascii == 0 && (other.others || !self.others)
+    }
+
     /// Lower-case hex digits.
     pub(crate) fn hex() -> Self {
         Self::of(b"0123456789abcdef")

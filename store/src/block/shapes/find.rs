@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::fit::{Condition, Fit};
 use super::needle::{Needle, Part};
 use super::rows::Hits;
-use super::{Column, PackedHex, Resolved, Rows, Shapes, Slot};
+use super::{Column, PackedHex, Resolved, Rows, Shapes, Slot, Templates};
 use crate::block::header::ColumnMeta;
 use crate::block::pairs::Values;
 use crate::block::wire::Malformed;
@@ -33,7 +33,7 @@ impl<'a> Finder<'a> {
     pub(crate) fn rows(&mut self, shapes: &Shapes) -> Result<Rows, BlockError> {
         let whole = Part { range: 0..self.needle.bytes.len(), from_start: false, to_end: false };
         let len = shapes.codes.len();
-        Ok(match self.texts(shapes, &whole)? {
+        Ok(match self.texts(shapes, &whole, None)? {
             Hits::None => Rows::none(len),
             Hits::All => Rows::with(len, |_| true),
             Hits::Some(rows) => rows,
@@ -60,17 +60,20 @@ impl<'a> Finder<'a> {
         Ok(rows)
     }
 
-    fn texts(&mut self, shapes: &Shapes, part: &Part) -> Result<Hits, BlockError> {
+    /// The texts with `part` of the needle; `likely` are the shapes that may make one, if that is known.
+    fn texts(&mut self, shapes: &Shapes, part: &Part, likely: Option<&[bool]>) -> Result<Hits, BlockError> {
+        if likely.is_some_and(|likely| !likely.contains(&true)) {
+            return Ok(Hits::None);
+        }
         let anchored = !part.is_anywhere();
         let literal = if anchored { Vec::new() } else { self.shapes_with(shapes) };
-        let set = shapes.boundary_bytes();
-        let is_boundary = |byte: &u8| {
-            set.contains(*byte) || (self.needle.ignores_case() && set.contains(byte.to_ascii_uppercase()))
-        };
         let mut ways: Vec<Vec<Vec<Condition>>> = vec![Vec::new(); shapes.len()];
-        if anchored || self.needle.bytes.iter().any(is_boundary) {
+        if anchored || likely.is_some() || self.may_span(shapes) {
             let may_hold = self.places_by_column(shapes);
             for (shape, ways) in ways.iter_mut().enumerate() {
+                if likely.and_then(|likely| likely.get(shape)) == Some(&false) {
+                    continue;
+                }
                 let pieces = shapes.pieces(shape);
                 let mut fit =
                     Fit { needle: self.needle, part, shapes, pieces, may_hold: &may_hold, ways, tried: 0 };
@@ -89,6 +92,15 @@ impl<'a> Finder<'a> {
         };
         self.add_whole(shapes, part, &mut rows)?;
         Ok(Hits::of(rows))
+    }
+
+    /// Whether the needle has a byte with which a literal begins or ends beside a slot.
+    fn may_span(&self, shapes: &Shapes) -> bool {
+        let set = shapes.boundary_bytes();
+        let is_boundary = |byte: &u8| {
+            set.contains(*byte) || (self.needle.ignores_case() && set.contains(byte.to_ascii_uppercase()))
+        };
+        self.needle.bytes.iter().any(is_boundary)
     }
 
     /// Whether each shape has the needle in one of its literals.
@@ -262,14 +274,17 @@ impl<'a> Finder<'a> {
         }
         let anywhere = part.is_anywhere();
         let templates = self.block.templates().filter(|_| anywhere);
-        if let Some((templates, block)) = templates
-            && templates.may_hold(block, number, self.needle) == Some(false)
-        {
+        let asked = |(templates, block): (&Templates, u32)| {
+            templates.shapes_that_may_hold(block, number, self.needle)
+        };
+        let mut likely = templates.and_then(asked);
+        if likely.as_ref().is_some_and(|likely| !likely.contains(&true)) {
             return Ok(Hits::None);
         }
         let column = self.block.column(number)?;
-        if let (Some((templates, block)), Column::Shapes(shapes)) = (templates, column) {
+        if let (None, Some((templates, block)), Column::Shapes(shapes)) = (&likely, templates, column) {
             templates.remember(block, number, shapes, |nested| self.block.bytes_of(nested));
+            likely = asked((templates, block));
         }
         let rows = match column {
             Column::Constant { text, .. } => {
@@ -282,7 +297,7 @@ impl<'a> Finder<'a> {
                 }
                 Some(Rows::with(codes.len(), |i| found[codes.get(i)]))
             }
-            Column::Shapes(shapes) => return self.texts(shapes, part),
+            Column::Shapes(shapes) => return self.texts(shapes, part, likely.as_deref()),
             Column::Text(texts) => Some(texts.rows_with(self.needle, part)),
             Column::Hex { digits, bytes } if anywhere => {
                 PackedHex { digits: *digits, bytes }.rows_with(&self.needle.bytes)

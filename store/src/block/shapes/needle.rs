@@ -9,6 +9,9 @@ use super::Rows;
 use super::bytes::ByteSet;
 use crate::block::Separated;
 
+/// Bytes of which the places in a needle are known.
+const MAX_PLACES: usize = u64::BITS as usize;
+
 /// A text that is looked for.
 #[derive(Clone, Debug)]
 pub struct Needle {
@@ -16,6 +19,8 @@ pub struct Needle {
     search: Search,
     /// For each byte, where in the needle it stands, as bits; none for a needle of more bytes than bits.
     places: Box<[u64; 256]>,
+    /// The beginning of a needle of more bytes than bits.
+    beginning: Option<Box<Self>>,
 }
 
 #[derive(Clone, Debug)]
@@ -29,7 +34,10 @@ impl Needle {
     #[must_use]
     pub fn exact(bytes: &[u8]) -> Self {
         let finder = memmem::Finder::new(bytes).into_owned();
-        Self::new(bytes.to_vec(), Search::Exact(Box::new(finder)))
+        let mut needle = Self::new(bytes.to_vec(), Search::Exact(Box::new(finder)));
+        needle.beginning =
+            bytes.get(..MAX_PLACES).filter(|_| !needle.has_places()).map(|b| Self::exact(b).into());
+        needle
     }
 
     /// This text regardless of case, by Unicode's simple case folding, as in regular expressions.
@@ -43,11 +51,21 @@ impl Needle {
             .size_limit(usize::MAX)
             .build()
             .expect("BUG: an escaped literal is a valid pattern");
-        Self::new(text.as_bytes().to_ascii_lowercase(), Search::AnyCase(Box::new(regex)))
+        let mut needle = Self::new(text.as_bytes().to_ascii_lowercase(), Search::AnyCase(Box::new(regex)));
+        if !needle.has_places() {
+            let beginning = (0..=MAX_PLACES).rev().find_map(|end| text.get(..end));
+            needle.beginning = beginning.map(|text| Self::ignoring_case(text).into());
+        }
+        needle
+    }
+
+    /// What a long needle begins with: finding that first, and the needle in what is found, is much cheaper.
+    pub(crate) fn beginning(&self) -> Option<&Self> {
+        self.beginning.as_deref()
     }
 
     fn new(bytes: Vec<u8>, search: Search) -> Self {
-        let mut needle = Self { bytes, search, places: Box::new([0; 256]) };
+        let mut needle = Self { bytes, search, places: Box::new([0; 256]), beginning: None };
         if needle.has_places() {
             for at in 0..needle.bytes.len() {
                 let byte = needle.bytes[at];
@@ -63,7 +81,7 @@ impl Needle {
 
     /// Whether [`Needle::places`] are known.
     pub(super) const fn has_places(&self) -> bool {
-        self.bytes.len() <= 64
+        self.bytes.len() <= MAX_PLACES
     }
 
     /// Where in the needle `byte` stands, as bits.
@@ -155,6 +173,11 @@ impl Needle {
             }
         }
         rows
+    }
+
+    /// Whether `text` holds the needle.
+    pub(crate) fn is_in(&self, text: &[u8]) -> bool {
+        self.find(text, 0).is_some()
     }
 
     pub(super) fn has(&self, part: &Part, text: &[u8]) -> bool {

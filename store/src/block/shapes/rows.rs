@@ -24,6 +24,10 @@ impl Rows {
         self.bits[row / 64] |= 1 << (row % 64);
     }
 
+    pub(crate) fn remove(&mut self, row: usize) {
+        self.bits[row / 64] &= !(1 << (row % 64));
+    }
+
     /// Whether `row` is in the set.
     #[must_use]
     pub fn contains(&self, row: usize) -> bool {

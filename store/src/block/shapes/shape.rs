@@ -62,7 +62,9 @@ impl Shapes {
         if number > len.min(usize::from(u16::MAX)) {
             return Err(Malformed("number of shapes"));
         }
-        let (mut pieces, mut starts) = (Vec::new(), Vec::with_capacity(number + 1));
+        // Most of the bytes are literals: a piece takes a few of them.
+        let (mut pieces, mut starts) =
+            (Vec::with_capacity(input.rest().len() / 16), Vec::with_capacity(number + 1));
         let mut end = 0_u32;
         for _ in 0..number {
             starts.push(pieces.len() as u32);
@@ -122,6 +124,15 @@ impl Shapes {
 
     pub(crate) fn pieces(&self, shape: usize) -> &[Piece] {
         &self.pieces[self.starts[shape] as usize..self.starts[shape + 1] as usize]
+    }
+
+    /// The literals of a shape, one after the other.
+    pub(super) fn text_of(&self, shape: usize) -> &[u8] {
+        match self.pieces(shape) {
+            [first, .., last] => &self.text[first.start as usize..last.end as usize],
+            [only] => self.literal(only),
+            [] => &[],
+        }
     }
 
     pub(crate) fn literal(&self, piece: &Piece) -> &[u8] {

@@ -4,14 +4,14 @@
 //! takes two bytes a block, and a text that is in none of them is known to be in none of the blocks without unpacking
 //! one again.
 //!
-//! The invariant: what [`Templates::may_hold`] denies no value of the column has. A slot is taken to hold any
+//! The invariant: what [`Templates::shapes_that_may_hold`] denies no value of the column has. A slot is taken to hold any
 //! bytes of its [`Class`], in any number.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use super::bytes::ByteSet;
 use super::needle::Needle;
@@ -49,7 +49,7 @@ pub(crate) struct Templates {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// By block and column, the templates' numbers.
+    /// By block and column, the number of the template of each shape.
     columns: HashMap<(u32, usize), Box<[u16]>>,
     /// By hash; equal hashes do not make equal templates.
     numbers: HashMap<u128, u16>,
@@ -88,21 +88,22 @@ enum Class {
 impl Class {
     const ALL: [Self; 4] = [Self::Decimal, Self::Hex, Self::Word, Self::Any];
 
-    fn bytes(self) -> ByteSet {
+    const fn bytes(self) -> ByteSet {
+        const DECIMAL: ByteSet = ByteSet::of_few(b"0123456789.");
+        const HEX: ByteSet = ByteSet::of_few(b"0123456789abcdef.");
+        const WORD: ByteSet =
+            ByteSet::of_few(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-_");
         match self {
-            Self::Decimal => ByteSet::of(b"0123456789."),
-            Self::Hex => ByteSet::of(b"0123456789abcdef."),
-            Self::Word => ByteSet::of(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-_"),
-            Self::Any => ByteSet::of(&(0..=u8::MAX).collect::<Vec<_>>()),
+            Self::Decimal => DECIMAL,
+            Self::Hex => HEX,
+            Self::Word => WORD,
+            Self::Any => ByteSet::ALL,
         }
     }
 
     /// The narrowest class of values that have these bytes.
     fn of(set: Option<ByteSet>) -> Self {
-        let holds = |class: &Self| {
-            let bytes = class.bytes();
-            set.is_some_and(|set| (0..=u8::MAX).all(|byte| !set.contains(byte) || bytes.contains(byte)))
-        };
+        let holds = |class: &Self| set.is_some_and(|set| set.is_within(class.bytes()));
         Self::ALL.into_iter().find(holds).unwrap_or(Self::Any)
     }
 }
@@ -112,8 +113,14 @@ impl Templates {
         Self { budget, known: Mutex::default() }
     }
 
-    /// Whether a value of `column` of block `block` may hold the needle; `None` when its templates are not known.
-    pub(super) fn may_hold(&self, block: u32, column: usize, needle: &Needle) -> Option<bool> {
+    /// Whether values of each shape of `column` of block `block` may hold the needle; `None` when its templates are
+    /// not known.
+    pub(super) fn shapes_that_may_hold(
+        &self,
+        block: u32,
+        column: usize,
+        needle: &Needle,
+    ) -> Option<Vec<bool>> {
         if needle.is_empty() || !needle.has_places() {
             return None;
         }
@@ -135,15 +142,11 @@ impl Templates {
         needles.insert(0, asked);
         let Asked { places, may_hold: verdicts, .. } = &mut needles[0];
         verdicts.resize(templates.len(), None);
-        let mut any = false;
-        for number in numbers {
-            let verdict = &mut verdicts[usize::from(*number)];
-            any |= *verdict.get_or_insert_with(|| templates[usize::from(*number)].may_hold(needle, places));
-            if any {
-                break;
-            }
-        }
-        Some(any)
+        let verdict = |number: &u16| {
+            let number = usize::from(*number);
+            *verdicts[number].get_or_insert_with(|| templates[number].may_hold(needle, places))
+        };
+        Some(numbers.iter().map(verdict).collect())
     }
 
     /// Remembers the shapes of a column. `bytes_of` gives the bytes that values of a column of theirs may have.
@@ -164,17 +167,17 @@ impl Templates {
         // Most are known: they are told by their hash, without memory of their own.
         let mut reading = Reading::default();
         for shape in 0..shapes.len() {
+            let text = shapes.text_of(shape);
             let hash = reading.read(shapes, shape, &classes);
             if let Some(number) = numbers.get(&hash) {
                 let known = &templates[usize::from(*number)];
-                if *known.text != *reading.text || *known.slots != *reading.slots {
+                if *known.text != *text || *known.slots != *reading.slots {
                     return; // somebody made up a message that collides with another
                 }
                 own.push(*number);
                 continue;
             }
-            let template =
-                Template { text: reading.text.as_slice().into(), slots: reading.slots.as_slice().into() };
+            let template = Template { text: text.into(), slots: reading.slots.as_slice().into() };
             let size = template.text.len() + size_of_val(&*template.slots) + ENTRY_BYTES;
             let Ok(number) = u16::try_from(templates.len()) else { return };
             if !self.budget.take(size) {
@@ -188,8 +191,6 @@ impl Templates {
         let size = own.len() * 2 + ENTRY_BYTES;
         if self.budget.take(size) {
             *bytes += size;
-            own.sort_unstable();
-            own.dedup();
             columns.insert((block, column), own.into());
         }
     }
@@ -202,37 +203,32 @@ impl Drop for Templates {
     }
 }
 
-/// A template as it is read, in memory that the next one uses again.
+/// The slots of a template as it is read, in memory that the next one uses again.
 #[derive(Debug, Default)]
 struct Reading {
-    text: Vec<u8>,
     slots: Vec<(u32, Class)>,
     key: Vec<u8>,
 }
 
 impl Reading {
-    /// Reads a shape; gives its hash.
+    /// Reads the slots of a shape; gives the hash of the template.
     fn read(&mut self, shapes: &Shapes, shape: usize, classes: &[Class]) -> u128 {
-        let Self { text, slots, key } = self;
-        text.clear();
+        let Self { slots, key } = self;
         slots.clear();
         key.clear();
+        let mut at = 0;
         for piece in shapes.pieces(shape) {
-            text.extend_from_slice(shapes.literal(piece));
+            at += shapes.literal(piece).len() as u32;
             let class = match piece.slot {
                 Some(Slot::Column(column)) => classes[column as usize],
                 Some(Slot::Pair(_)) => Class::Any,
                 None => continue,
             };
-            slots.push((text.len() as u32, class));
-        }
-        key.extend_from_slice(&(slots.len() as u32).to_le_bytes());
-        for (at, class) in slots {
+            slots.push((at, class));
             key.extend_from_slice(&at.to_le_bytes());
-            key.push(*class as u8);
+            key.push(class as u8);
         }
-        key.extend_from_slice(text);
-        xxh3_128(key)
+        xxh3_128_with_seed(shapes.text_of(shape), xxh3_64(key))
     }
 }
 

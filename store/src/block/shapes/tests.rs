@@ -73,6 +73,11 @@ fn arb_lines() -> impl Strategy<Value = Vec<Vec<u8>>> {
     })
 }
 
+/// Bytes of a needle, some of them more than there are bits for.
+fn arb_len() -> impl Strategy<Value = usize> {
+    prop_oneof![5 => 1..14_usize, 1 => 60..140_usize]
+}
+
 fn found(block: &Block, needle: &Needle) -> Vec<usize> {
     block.rows_with(needle).unwrap().iter().collect()
 }
@@ -83,7 +88,7 @@ proptest! {
     #[test]
     fn what_columns_say_of_a_needle_is_what_every_line_says(
         lines in arb_lines(),
-        cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 1..14_usize), 12),
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), arb_len()), 12),
         made_up in "[a-d0-9 \":,.x=/?]{1,4}|[ks]|[0-9]{2,4}|[ab]{0,1}[0-9][ /.:][0-9]{0,2}",
     ) {
         let id = |line: &[u8]| format!("{:08x}", line.len());
@@ -107,6 +112,12 @@ proptest! {
             if let Some(row) = expected.first() {
                 prop_assert_eq!(block.line(*row).unwrap().into_owned(), lines[*row].clone());
             }
+            for some in [&expected[..], &expected[expected.len() / 8 * 7..]] {
+                let hits = block.lines_of(some).unwrap();
+                for row in some {
+                    prop_assert_eq!(hits.get(*row).unwrap().into_owned(), lines[*row].clone());
+                }
+            }
             if let Ok(text) = std::str::from_utf8(&needle) {
                 let regex = format!("(?i){}", regex::escape(text));
                 let regex = regex::bytes::Regex::new(&regex).unwrap();
@@ -116,6 +127,32 @@ proptest! {
             let all = block.lines().unwrap();
             prop_assert!(all.iter().eq(lines.iter().map(Vec::as_slice)));
         }
+    }
+}
+
+#[test]
+fn a_whole_message_is_found_with_its_values() {
+    let message = |i: usize| {
+        format!(
+            "order {i} of the customer whose basket held the most was accepted by payment after {} tries",
+            i % 7
+        )
+    };
+    let lines: Vec<String> =
+        (0..1000).map(|i| format!(r#"{{"msg":"{}","took":{}}}"#, message(i / 2), i * 7)).collect();
+    let records: Vec<Record> =
+        lines.iter().enumerate().map(|(i, line)| record(i, line.as_bytes(), None)).collect();
+    let part = part(&records).remembering(&Arc::default());
+    for (text, expected) in [
+        (message(77), vec![154, 155]),
+        (message(77).replace("0 tries", "1 tries"), vec![]),
+        (format!("{}\",\"took\":{}", message(77), 155 * 7), vec![155]),
+        (lines[998].clone(), vec![998]),
+    ] {
+        let block = part.read(0).unwrap();
+        assert_eq!(found(&block, &Needle::exact(text.as_bytes())), expected, "{text}");
+        let shouted = text.to_uppercase();
+        assert_eq!(found(&part.read(0).unwrap(), &Needle::ignoring_case(&shouted)), expected, "{shouted}");
     }
 }
 
