@@ -15,7 +15,7 @@ use store::{Batch, Labels, Level, Origin, Pair, Record, Writer};
 use crate::process;
 
 /// Lines handed over at once: what a tailer reads in a fifth of a second at full speed.
-const BATCH_LINES: usize = 2000;
+pub(crate) const BATCH_LINES: usize = 2000;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 1 << 18;

@@ -26,13 +26,16 @@ impl Server {
         let process = Command::new(binary)
             .args([command, "--listen", &address.to_string(), "--docker-host", "none", "--data"])
             .arg(data)
+            .env("BINNACLE_LOG", "warn")
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
             .spawn()
             .with_context(|| format!("cannot run `{}`", binary.display()))?;
-        let server = Self { process, address };
+        let mut server = Self { process, address };
         let start = Instant::now();
         while !server.get("/ready").is_ok_and(|(status, _)| status == 200) {
+            if let Some(status) = server.process.try_wait()? {
+                bail!("`binnacle {command}` has ended: {status}");
+            }
             ensure!(start.elapsed() < PATIENCE, "`binnacle {command}` is not ready after {PATIENCE:?}");
             std::thread::sleep(Duration::from_millis(50));
         }

@@ -5,11 +5,14 @@
 
 use std::fmt::Write;
 
+use crate::random::Random;
+use crate::sets::{BEGIN_US, Origin};
+
 /// Lines open at the same time, by their trace.
 const TRACES: usize = 500;
 /// A trace has this many lines on average, times ten.
 const LINES_PER_TRACE_X10: u64 = 55;
-const SERVICES: [&str; 40] = [
+pub(crate) const SERVICES: [&str; 40] = [
     "gateway",
     "checkout",
     "cart",
@@ -61,30 +64,6 @@ const SYLLABLES: [&str; 32] = [
 /// Every so many lines has a message that no template makes, of words that most blocks have.
 const LINES_PER_RARE: u64 = 100_000;
 
-/// SplitMix64: small, seeded, good enough for made-up logs.
-#[derive(Clone, Debug)]
-struct Random(u64);
-
-impl Random {
-    const fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    const fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    /// Small numbers far more often than large ones.
-    fn skewed(&mut self, n: u64) -> u64 {
-        let unit = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
-        ((n as f64) * unit.powi(3)) as u64
-    }
-}
-
 /// A message's words, and what stands between them.
 #[derive(Clone, Copy, Debug)]
 enum Piece {
@@ -133,7 +112,7 @@ impl Services {
         for _ in 0..TRACES {
             traces.push(u128::from(random.next()) << 64 | u128::from(random.next()));
         }
-        Self { random, words, templates, paths, traces, time_us: 1_795_168_800_000_000, lines: 0 }
+        Self { random, words, templates, paths, traces, time_us: BEGIN_US, lines: 0 }
     }
 
     /// The message of one in [`LINES_PER_RARE`] lines: frequent words that nowhere else follow each other so.
@@ -142,7 +121,7 @@ impl Services {
     }
 
     /// Appends the next line, without its end.
-    pub(crate) fn line(&mut self, out: &mut String) {
+    pub(crate) fn line(&mut self, out: &mut String) -> Origin {
         let random = &mut self.random;
         self.time_us += 1 + random.below(199) as i64;
         let percent = random.below(100);
@@ -190,6 +169,7 @@ impl Services {
             latency % 100,
             random.skewed(100_000)
         ));
+        Origin { time_us: self.time_us, service, container: None }
     }
 }
 

@@ -4,10 +4,11 @@
 //! with traces assembled and thrown away, and with traces made and kept as `run` does.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use collector::traces::{TraceMetrics, follow};
 use collector::{Enricher, IngestConfig, ParseOptions, RawLine, Redactor};
 use correlation::{Config, OpenTraces};
@@ -15,8 +16,8 @@ use prometheus::Registry;
 use store::{Batch, Labels, Record, Writer};
 use tokio_util::sync::CancellationToken;
 
-use crate::process;
 use crate::requests::{LINES_PER_SECOND, Requests, SERVICES};
+use crate::{MB, process};
 
 /// Ten batches a second, as sources hand lines over.
 const BATCH_LINES: u64 = LINES_PER_SECOND / 10;
@@ -49,8 +50,36 @@ pub(crate) struct Used {
     pub(crate) spans: u64,
 }
 
+/// Lines at a steady rate without and with traces, each in a process of its own.
+pub(crate) fn measure(seconds: u64) -> Result<()> {
+    let scratch = tempfile::tempdir()?;
+    for (way, _) in Traces::ALL {
+        let dir = scratch.path().join(way);
+        let status = Command::new(std::env::current_exe()?)
+            .args(["traces-child", way, &seconds.to_string()])
+            .arg(&dir)
+            .status()?;
+        ensure!(status.success(), "traces {way} failed");
+    }
+    Ok(())
+}
+
+pub(crate) fn child(way: &str, seconds: u64, dir: &Path) -> Result<()> {
+    let (_, traces) = Traces::ALL.into_iter().find(|(name, _)| *name == way).context("no such way")?;
+    let used = run(dir, traces, seconds)?;
+    println!(
+        "traces {way:<10} cpu {:6.2} s, {:5.1} us a line; {} spans; memory {:.0} MB, of open traces {:.1} MB",
+        used.cpu_seconds,
+        used.cpu_seconds * 1e6 / used.lines as f64,
+        used.spans,
+        used.peak_memory as f64 / MB,
+        used.peak_traces as f64 / MB,
+    );
+    Ok(())
+}
+
 /// Stores lines at a steady rate for so long.
-pub(crate) fn run(dir: &Path, traces: Traces, seconds: u64) -> Result<Used> {
+fn run(dir: &Path, traces: Traces, seconds: u64) -> Result<Used> {
     let batches = seconds * LINES_PER_SECOND / BATCH_LINES;
     let made_up = making_up(batches)?;
     let (before, _) = process::cpu_seconds()?;
