@@ -27,15 +27,14 @@ const SLACK_NS: i64 = 2_000_000;
 pub fn assemble(records: &[Record], config: &Config) -> Vec<Trace> {
     let mut reader = LineReader::new(config);
     let lines: Vec<Line> = records.iter().filter_map(|record| reader.read(record)).collect();
-    traces_of(&lines, config)
+    traces_of(lines.iter().collect(), config)
 }
 
 /// The traces of lines, by start.
-pub(crate) fn traces_of(lines: &[Line], config: &Config) -> Vec<Trace> {
-    let mut sorted: Vec<&Line> = lines.iter().collect();
-    sorted.sort_by_key(|line| (line.ts_ns, line.order, line.span_id, line.parent_id));
+pub(crate) fn traces_of(mut lines: Vec<&Line>, config: &Config) -> Vec<Trace> {
+    lines.sort_by_key(|line| (line.ts_ns, line.order, line.span_id, line.parent_id));
     let mut traces: Vec<Trace> =
-        by_trace(&sorted).into_iter().filter_map(|(id, lines)| trace(id, &lines, config)).collect();
+        by_trace(&lines).into_iter().filter_map(|(id, lines)| trace(id, &lines, config)).collect();
     traces.sort_by_key(|trace| (trace.spans.first().map(|span| span.start_ns), trace.id));
     traces
 }

@@ -168,12 +168,14 @@ impl Draft<'_> {
 }
 
 fn event(line: &Line) -> Event {
-    let mut attributes = Vec::new();
+    let severity = line.level.name();
+    // Most events have one; a vector that grows takes room for four.
+    let mut attributes = Vec::with_capacity(usize::from(severity.is_some()));
     if let Some(rest) = line.words.rest() {
         let value = Value::Text(Arc::from(rest));
         attributes.push(Attribute { name: name("exception.stacktrace"), value });
     }
-    if let Some(level) = line.level.name() {
+    if let Some(level) = severity {
         attributes.push(Attribute { name: name("log.severity"), value: Value::Text(name(level)) });
     }
     Event { time_ns: line.ts_ns, name: line.words.message().to_owned(), attributes }

@@ -8,6 +8,7 @@
 
 mod group;
 mod groups;
+mod lines;
 
 use std::collections::BTreeMap;
 
@@ -18,8 +19,8 @@ use crate::config::Config;
 use crate::hash::HashMap;
 use crate::line::{Line, LineReader};
 use crate::span::{Span, SpanId, Trace, TraceId};
-use group::Group;
 use groups::{Groups, Number};
+use lines::Lines;
 
 /// When a bound is reached, a tenth is let go at once: finding the quietest traces takes a look at all.
 const LET_GO: usize = 10;
@@ -69,6 +70,7 @@ pub struct OpenTraces {
     config: Config,
     reader: LineReader,
     groups: Groups,
+    lines: Lines,
     /// Which group holds the lines of an id.
     by_key: HashMap<TraceId, Number>,
     /// How many groups are open.
@@ -85,6 +87,7 @@ impl OpenTraces {
             reader: LineReader::new(&config),
             config,
             groups: Groups::default(),
+            lines: Lines::default(),
             by_key: HashMap::default(),
             open: 0,
             bytes: 0,
@@ -100,12 +103,12 @@ impl OpenTraces {
         self.counters.lines += 1;
         let number = self.group_of(&line);
         let Some(group) = self.groups.get_mut(number) else { return closed };
-        if group.reopen(now_ns, &self.config) {
+        if group.reopen(now_ns, &self.lines, &self.config) {
             self.counters.reopened += 1;
             self.open += 1;
         }
-        self.bytes += group.push(line, now_ns);
-        let is_full = group.lines() >= self.config.max_trace_lines;
+        self.bytes += group.push(line, &mut self.lines, now_ns);
+        let is_full = group.lines().len() >= self.config.max_trace_lines;
         self.groups.note(number, &self.config);
         if is_full {
             self.counters.cut += 1;
@@ -129,7 +132,7 @@ impl OpenTraces {
                 continue;
             }
             self.counters.closed += 1;
-            group.close(&self.config, &mut closed);
+            group.close(&self.lines, &self.config, &mut closed);
             self.open -= 1;
             if self.config.late.0.is_zero() {
                 self.forget(number, &mut closed);
@@ -197,7 +200,7 @@ impl OpenTraces {
 
     /// Puts the smaller of two groups into the other. Returns the number that stays.
     fn merge(&mut self, a: Number, b: Number) -> Number {
-        let size = |number: Number| self.groups.get(number).map_or(0, Group::lines);
+        let size = |number: Number| self.groups.get(number).map_or(0, |group| group.lines().len());
         let (stays, goes) = if size(a) >= size(b) { (a, b) } else { (b, a) };
         let Some(mut gone) = self.groups.remove(goes) else { return stays };
         for key in gone.keys() {
@@ -207,8 +210,8 @@ impl OpenTraces {
         if let Some(group) = self.groups.get_mut(stays) {
             self.open += usize::from(!group.is_open());
             // What either has told must be compared with what both tell together.
-            group.reopen_for_merge(&self.config);
-            gone.reopen_for_merge(&self.config);
+            group.reopen_for_merge(&self.lines, &self.config);
+            gone.reopen_for_merge(&self.lines, &self.config);
             group.absorb(gone);
             self.groups.note(stays, &self.config);
         }
@@ -219,12 +222,13 @@ impl OpenTraces {
     fn forget(&mut self, number: Number, closed: &mut Closed) {
         let Some(mut group) = self.groups.remove(number) else { return };
         if group.is_open() {
-            group.close(&self.config, closed);
+            group.close(&self.lines, &self.config, closed);
             self.open -= 1;
         }
         for key in group.keys() {
             self.by_key.remove(key);
         }
+        self.lines.remove(group.lines());
         self.bytes = self.bytes.saturating_sub(group.bytes());
     }
 
@@ -273,6 +277,6 @@ fn add_changes(before: &[Span], now: Vec<Trace>, closed: &mut Closed) {
 }
 
 /// The spans that lines tell of.
-fn spans_of(lines: &[Line], config: &Config) -> Vec<Span> {
+fn spans_of(lines: Vec<&Line>, config: &Config) -> Vec<Span> {
     traces_of(lines, config).into_iter().flat_map(|trace| trace.spans).collect()
 }

@@ -88,8 +88,12 @@ fn template_where<'a>(path: &'a str, is_template: bool, mut keep: impl FnMut(&'a
 /// The path of a URL, without query and fragment.
 #[must_use]
 pub fn path_of(url: &str) -> &str {
-    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let end = memchr::memchr2(b'?', b'#', url.as_bytes()).unwrap_or(url.len());
     let url = url.get(..end).unwrap_or_default();
+    // Most are paths already: a search for one character costs a tenth of one for three.
+    if !url.contains(':') {
+        return url;
+    }
     match url.split_once("://") {
         Some((_, rest)) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
         None => url,

@@ -60,18 +60,35 @@ fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     if text.is_empty() || text.len() > 2 * N {
         return None;
     }
+    let value = |digit: u8| HEX_VALUES[usize::from(digit)];
     let mut bytes = [0; N];
-    for (place, digit) in text.bytes().rev().enumerate() {
-        let value = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            b'A'..=b'F' => digit - b'A' + 10,
+    for (byte, pair) in bytes.iter_mut().rev().zip(text.as_bytes().rchunks(2)) {
+        let (high, low) = match *pair {
+            [high, low] => (value(high), value(low)),
+            [low] => (0, value(low)),
             _ => return None,
         };
-        bytes[N - 1 - place / 2] |= value << (4 * (place % 2));
+        if high | low == NO_DIGIT {
+            return None;
+        }
+        *byte = high << 4 | low;
     }
     (bytes != [0; N]).then_some(bytes)
 }
+
+/// Of a byte that is no hexadecimal digit: all bits, so that they show in a pair of values.
+const NO_DIGIT: u8 = 0xff;
+/// The value of each byte as a hexadecimal digit.
+const HEX_VALUES: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value] as usize] = value as u8;
+        values[b"0123456789ABCDEF"[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
 
 /// Which side of a call a span is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

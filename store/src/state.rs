@@ -108,7 +108,10 @@ impl State {
     pub(crate) fn commits_after(&self, commit: u64, max_records: usize) -> crate::reader::NewRecords {
         let mut found = crate::reader::NewRecords { commits: Vec::new(), missed: false, up_to: commit };
         let mut taken = 0;
-        for kept in self.recent.iter().map(|(_, c)| c).chain(&self.head).filter(|c| c.id > commit) {
+        // Thousands are held, and who follows them wants the last few.
+        let recent = self.recent.partition_point(|(_, kept)| kept.id <= commit);
+        let head = self.head.partition_point(|kept| kept.id <= commit);
+        for kept in self.recent.range(recent..).map(|(_, kept)| kept).chain(self.head.range(head..)) {
             if taken > 0 && taken + kept.records.len() > max_records {
                 return found;
             }

@@ -1,5 +1,6 @@
 //! The lines of ids that belong together.
 
+use super::lines::{Lines, Place};
 use super::{Closed, add_changes, spans_of};
 use crate::assemble::traces_of;
 use crate::config::Config;
@@ -13,7 +14,7 @@ const KEY_BYTES: usize = 64;
 /// Lines of one trace, or of several that share a correlation id. Times of lines are the lines', the others the caller's.
 #[derive(Debug, Default)]
 pub(super) struct Group {
-    lines: Vec<Line>,
+    lines: Vec<Place>,
     keys: Vec<TraceId>,
     /// What has been told of these lines, while that can change: from reopening to closing.
     told: Vec<Span>,
@@ -27,9 +28,9 @@ pub(super) struct Group {
 
 impl Group {
     /// Opens it again where it is closed; whether it was.
-    pub(super) fn reopen(&mut self, now_ns: i64, config: &Config) -> bool {
+    pub(super) fn reopen(&mut self, now_ns: i64, held: &Lines, config: &Config) -> bool {
         let was_told = self.is_told;
-        self.reopen_for_merge(config);
+        self.reopen_for_merge(held, config);
         if was_told {
             self.opened_ns = Some(now_ns);
         }
@@ -37,22 +38,22 @@ impl Group {
     }
 
     /// Keeps what has been told, to compare it with what will be.
-    pub(super) fn reopen_for_merge(&mut self, config: &Config) {
+    pub(super) fn reopen_for_merge(&mut self, held: &Lines, config: &Config) {
         if self.is_told {
             // The same lines make the same spans: what was told need not be kept while nothing changes.
-            self.told = spans_of(&self.lines, config);
+            self.told = spans_of(held.at(&self.lines), config);
             self.is_told = false;
         }
     }
 
     /// Adds a line; how many bytes it takes.
-    pub(super) fn push(&mut self, line: Line, now_ns: i64) -> usize {
-        let bytes = line.size();
+    pub(super) fn push(&mut self, line: Line, held: &mut Lines, now_ns: i64) -> usize {
+        let bytes = line.size() + size_of::<Place>();
         self.oldest_ns = Some(self.oldest_ns.map_or(line.ts_ns, |oldest| oldest.min(line.ts_ns)));
         self.opened_ns.get_or_insert(now_ns);
         self.last_seen_ns = now_ns;
         self.bytes += bytes;
-        self.lines.push(line);
+        self.lines.push(held.insert(line));
         bytes
     }
 
@@ -76,10 +77,9 @@ impl Group {
     }
 
     /// Tells what its lines tell that has not been told.
-    pub(super) fn close(&mut self, config: &Config, closed: &mut Closed) {
-        add_changes(&self.told, traces_of(&self.lines, config), closed);
+    pub(super) fn close(&mut self, held: &Lines, config: &Config, closed: &mut Closed) {
+        add_changes(&self.told, traces_of(held.at(&self.lines), config), closed);
         self.told = Vec::new();
-        self.lines.shrink_to_fit(); // it is remembered for much longer than it was open
         self.is_told = true;
         self.opened_ns = None;
     }
@@ -88,8 +88,8 @@ impl Group {
         !self.is_told
     }
 
-    pub(super) const fn lines(&self) -> usize {
-        self.lines.len()
+    pub(super) fn lines(&self) -> &[Place] {
+        &self.lines
     }
 
     pub(super) const fn bytes(&self) -> usize {

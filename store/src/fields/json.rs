@@ -2,9 +2,13 @@
 //!
 //! Recursion is bounded by [`Reach::depth`]; what lies deeper is skipped by a loop that counts brackets.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use super::{MAX_DEPTH, MAX_PATH_BYTES, Reach, Value};
+
+/// How much of a line is looked at once for whether it is text; names further on are looked at one by one.
+const TEXT_BYTES: usize = 4 << 10;
 
 /// Whether a line without leading white space starts like an object: `{"` or `{}`.
 pub(super) fn starts(line: &[u8]) -> bool {
@@ -21,6 +25,7 @@ where
 {
     let mut walker = Walker {
         line,
+        text: beginning(line),
         at: 0,
         path: String::new(),
         depth: reach.depth.min(MAX_DEPTH),
@@ -34,8 +39,19 @@ where
     walker.object()
 }
 
+/// The beginning of a line, as far as it is text.
+fn beginning(line: &[u8]) -> &str {
+    let line = line.get(..TEXT_BYTES).unwrap_or(line);
+    match std::str::from_utf8(line) {
+        Ok(text) => text,
+        Err(error) => std::str::from_utf8(&line[..error.valid_up_to()]).unwrap_or_default(),
+    }
+}
+
 struct Walker<'a, F> {
     line: &'a [u8],
+    /// The beginning of the line: a name within it is text, without another look.
+    text: &'a str,
     at: usize,
     /// Path of the object or array being read; empty at the top.
     path: String,
@@ -79,13 +95,12 @@ where
         if self.peek() != Some(b'"') {
             return END;
         }
-        let Some(name) = self.string() else { return END };
+        let Some(name) = self.name() else { return END };
         self.skip_space();
         if self.next() != Some(b':') {
             return END;
         }
         self.skip_space();
-        let name = name.text();
         if self.path.is_empty() {
             // At the top the name is the path: nothing to build for most fields of most lines.
             let Some(value) = self.scalar() else { return self.nested(&name) };
@@ -179,6 +194,15 @@ where
             .unwrap_or(rest.len());
         self.at += length;
         Value::Number(&rest[..length])
+    }
+
+    /// The name that starts here, `None` when it has no end.
+    fn name(&mut self) -> Option<Cow<'a, str>> {
+        let start = self.at + 1;
+        let name = self.string()?;
+        let Value::Text(bytes) = name else { return Some(name.text()) };
+        let known = self.text.get(start..start + bytes.len());
+        Some(known.map_or_else(|| name.text(), Cow::Borrowed))
     }
 
     /// The string that starts here, `None` when it has no end.

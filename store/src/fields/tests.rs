@@ -48,6 +48,16 @@ fn broken_json_gives_the_fields_before_the_damage() {
 }
 
 #[test]
+fn json_names_are_texts_wherever_they_stand_and_whatever_stands_before() {
+    let long = "é".repeat(5 << 10);
+    for before in [&b"x"[..], b"\xff", "é".as_bytes(), long.as_bytes(), b"\xc3"] {
+        let line = [b"{\"p\":\"", before, b"\",\"\xc3\xa9\":1,\"a\xff\":2,\"\\u00e9\":3}"].concat();
+        let names: Vec<String> = all(&line, Shape::Json).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["p", "é", "a\u{fffd}", "é"]);
+    }
+}
+
+#[test]
 fn json_reach_bounds_depth_and_arrays() {
     let line = br#"{"a":{"b":{"c":1},"d":2},"e":[{"f":3}],"g":4}"#;
     let mut found = Vec::new();
