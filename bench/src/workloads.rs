@@ -124,7 +124,7 @@ fn of_services(file: &Path) -> Result<Vec<Workload>> {
         workload("W6", 12.0, lines("rare phrase with a number", &phrase_in_the_middle(file)?)),
         workload("W6", 10.0, lines("rare phrase of frequent words", &Services::new(SEED).rare_phrase())),
         workload("W6", 80.0, lines("phrase that seven blocks in ten hold", "stapro reterre acout")),
-        workload("W6", 80.0, lines("a whole message", &whole_message(file)?)),
+        workload("W6", 30.0, lines("a whole message", &whole_message(file)?)),
         workload("W6", 15.0, count("frequent text", "|= `\"status\":500`", "-F '\"status\":500'")),
         workload("W6", 140.0, count("negation", "!= `\"status\":200`", "-v -F '\"status\":200'")),
         workload(
