@@ -42,9 +42,12 @@ pub(super) struct StreamCursor {
 pub(super) struct Cursor {
     pub(super) out: StreamCursor,
     pub(super) err: StreamCursor,
-    /// Stream of the message read last, in the order of the log.
+    /// Stream of the message that a further read must find: the one read last, or the last of the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) last: Option<Stream>,
+    /// Nothing behind that message was read. It may have been where a stream that stayed behind is read again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) front: bool,
     /// The log cannot be read at all, and that was recorded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) unreadable: bool,
@@ -110,9 +113,23 @@ impl Cursor {
         latest_ns.into_iter().chain(self.pending_ns()).min()
     }
 
-    /// Time of the message read last in the order of the log: the line that a further read must find.
+    /// The times within which messages are missing, when what comes next was found at `ns`, and lines begun at `open_ns`
+    /// and later are unfinished. Where `ns` is no later than what was read it is that of such a line, since all chunks
+    /// carry the time of the first: when it was written is not known, but for that it was before `now_ns`.
+    pub(super) fn gap_before(&self, ns: i64, open_ns: Option<i64>, now_ns: i64) -> (i64, i64) {
+        let read_ns = self.gap_from_ns().unwrap_or(ns);
+        let from_ns = open_ns.unwrap_or(read_ns).min(read_ns).min(ns);
+        (from_ns, if ns <= read_ns { now_ns.max(read_ns) } else { ns })
+    }
+
+    /// Time of the message that a further read must find.
     pub(super) fn last_ns(&self) -> Option<i64> {
         self.stream(self.last?).mark.map(|mark| mark.ts)
+    }
+
+    /// Number of the same message among those of its time, from 0.
+    pub(super) fn last_ordinal(&self) -> u32 {
+        self.last.and_then(|last| self.stream(last).mark).map_or(0, |mark| mark.ordinal)
     }
 
     /// Earliest time that was read without becoming part of a record.
@@ -120,8 +137,9 @@ impl Cursor {
         [self.out.pending, self.err.pending].into_iter().flatten().map(|mark| mark.ts).min()
     }
 
-    /// Moves behind `frame`, the next of the log. Returns its mark, and whether the clock was set back.
-    pub(super) fn advance(&mut self, frame: &Frame) -> (Mark, bool) {
+    /// Moves behind `frame`, the next of its stream, and at the `front` of all that is read or not. Returns its mark, and
+    /// whether the clock was set back.
+    pub(super) fn advance(&mut self, frame: &Frame, front: bool) -> (Mark, bool) {
         let before = self.stream(frame.stream).mark;
         let ordinal =
             before.filter(|m| m.ts == frame.timestamp_ns).map_or(0, |m| m.ordinal.saturating_add(1));
@@ -133,7 +151,7 @@ impl Cursor {
             high: latest.filter(|latest| *latest > frame.timestamp_ns),
         };
         *self.stream_mut(frame.stream) = StreamCursor { mark: Some(mark), pending: None };
-        self.last = Some(frame.stream);
+        (self.last, self.front) = (Some(frame.stream), front);
         (mark, before.is_some_and(|m| m.ts > frame.timestamp_ns))
     }
 }
@@ -154,7 +172,7 @@ mod tests {
         assert_eq!(Cursor::from_bytes(&cursor.to_bytes()).unwrap(), cursor);
         for f in [frame(Stream::Stdout, 9, "a"), frame(Stream::Stderr, 7, "b"), frame(Stream::Stdout, 4, "c")]
         {
-            cursor.advance(&f);
+            cursor.advance(&f, true);
         }
         cursor.err.pending = cursor.out.mark;
         assert_eq!(Cursor::from_bytes(&cursor.to_bytes()).unwrap(), cursor);
@@ -180,22 +198,22 @@ mod tests {
     #[test]
     fn messages_of_one_time_are_numbered_per_stream() {
         let mut cursor = Cursor::default();
-        assert_eq!(cursor.advance(&frame(Stream::Stdout, 5, "a")).0.ordinal, 0);
-        assert_eq!(cursor.advance(&frame(Stream::Stderr, 5, "a")).0.ordinal, 0);
-        assert_eq!(cursor.advance(&frame(Stream::Stdout, 5, "a")).0.ordinal, 1);
-        assert_eq!(cursor.advance(&frame(Stream::Stdout, 6, "a")).0.ordinal, 0);
+        assert_eq!(cursor.advance(&frame(Stream::Stdout, 5, "a"), true).0.ordinal, 0);
+        assert_eq!(cursor.advance(&frame(Stream::Stderr, 5, "a"), true).0.ordinal, 0);
+        assert_eq!(cursor.advance(&frame(Stream::Stdout, 5, "a"), true).0.ordinal, 1);
+        assert_eq!(cursor.advance(&frame(Stream::Stdout, 6, "a"), true).0.ordinal, 0);
     }
 
     #[test]
     fn a_clock_set_back_is_remembered_until_it_is_passed() {
         let mut cursor = Cursor::default();
-        cursor.advance(&frame(Stream::Stdout, 100, "a"));
-        let (mark, set_back) = cursor.advance(&frame(Stream::Stdout, 90, "b"));
+        cursor.advance(&frame(Stream::Stdout, 100, "a"), true);
+        let (mark, set_back) = cursor.advance(&frame(Stream::Stdout, 90, "b"), true);
         assert_eq!((mark.high, set_back), (Some(100), true));
         assert_eq!(
-            cursor.advance(&frame(Stream::Stdout, 95, "c")),
+            cursor.advance(&frame(Stream::Stdout, 95, "c"), true),
             (Mark { ts: 95, ordinal: 0, hash: cursor.out.mark.unwrap().hash, high: Some(100) }, false)
         );
-        assert_eq!(cursor.advance(&frame(Stream::Stdout, 101, "d")).0.high, None);
+        assert_eq!(cursor.advance(&frame(Stream::Stdout, 101, "d"), true).0.high, None);
     }
 }

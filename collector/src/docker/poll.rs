@@ -49,8 +49,9 @@ impl Query {
         let Some(last_ns) = cursor.last_ns().or(cursor.pending_ns()) else { return Self::default() };
         let earliest =
             [cursor.pending_ns(), open_ns].into_iter().flatten().fold(last_ns.min(now_ns), i64::min);
-        let expected =
-            u32::try_from(new.saturating_add(new / 4)).unwrap_or(u32::MAX).saturating_add(MIN_TAIL);
+        let expected = u32::try_from(new.saturating_add(new / 4)).unwrap_or(u32::MAX);
+        // Of a line in chunks all are counted, from the first on.
+        let expected = expected.saturating_add(cursor.last_ordinal()).saturating_add(MIN_TAIL);
         Self {
             since_ns: Some(earliest.saturating_sub(DISORDER_NS)),
             tail: (counts_tail && expected <= MAX_TAIL).then_some(expected),
@@ -127,6 +128,12 @@ pub(super) struct Pass {
     old: u64,
     /// Messages with the very time of a mark are among them: of a line that rotation cut, say.
     near: bool,
+    /// The stream of the message behind which nothing was read, if that is known.
+    front: Option<Stream>,
+    /// That message lies behind us.
+    past_front: bool,
+    /// The stream of the message judged last.
+    ending: Option<Stream>,
 }
 
 #[derive(Debug, Default)]
@@ -155,6 +162,9 @@ impl Pass {
             streams: Default::default(),
             old: 0,
             near: false,
+            front: cursor.last.filter(|_| cursor.front),
+            past_front: cursor.is_empty(),
+            ending: None,
         }
     }
 
@@ -173,6 +183,9 @@ impl Pass {
             streams: [stream(), stream()],
             old: 0,
             near: false,
+            front: None,
+            past_front: true,
+            ending: None,
         }
     }
 
@@ -186,8 +199,14 @@ impl Pass {
         self.covered
     }
 
+    /// Whether nothing was read behind the messages judged last, before they were.
+    pub(super) const fn is_past_front(&self) -> bool {
+        self.past_front
+    }
+
     /// What `frame` is. `cursor` must have been advanced over every message judged new.
     pub(super) fn judge(&mut self, cursor: &Cursor, frame: &Frame) -> Verdict {
+        self.ending = Some(frame.stream);
         match self.compare(cursor, frame) {
             Some(true) => Verdict::New,
             Some(false) => {
@@ -219,6 +238,14 @@ impl Pass {
         }
     }
 
+    /// After [`End::Complete`]: nothing is read behind the message judged last.
+    pub(super) fn note_front(&self, cursor: &mut Cursor) {
+        if let Some(stream) = self.ending.filter(|stream| self.covered && self.streams[stream.index()].passed)
+        {
+            (cursor.last, cursor.front) = (Some(stream), true);
+        }
+    }
+
     /// After [`End::Lost`]: what is lost is waited for no longer. Returns its earliest time.
     pub(super) fn give_up_lost(&self, cursor: &mut Cursor) -> Option<i64> {
         let lost_ns = cursor.pending_ns();
@@ -227,7 +254,7 @@ impl Pass {
                 cursor.stream_mut(stream).pending = None;
             } else if self.streams[stream.index()].passed {
                 // The message read last was among the lost ones, so this one is the last that can be found.
-                cursor.last = Some(stream);
+                (cursor.last, cursor.front) = (Some(stream), false);
             }
         }
         lost_ns
@@ -236,6 +263,15 @@ impl Pass {
     /// Whether the reply did not show where a stream that stayed behind goes on.
     fn is_behind(&self, cursor: &Cursor, stream: Stream) -> bool {
         cursor.stream(stream).pending.is_some() && !self.streams[stream.index()].passed
+    }
+
+    /// All that was read lies behind us: what follows is new, in each stream that did not stay behind. Of a stream whose
+    /// own mark is not in the reply nothing else would tell: of a further chunk of a long line, say.
+    fn pass_front(&mut self, cursor: &Cursor) {
+        self.past_front = true;
+        for stream in Stream::ALL {
+            self.streams[stream.index()].passed |= cursor.stream(stream).pending.is_none();
+        }
     }
 
     /// Whether `frame` is new; `None` when it is, but may not be the next.
@@ -265,6 +301,9 @@ impl Pass {
                     if position.pending.is_none() {
                         stream.passed = true;
                         self.covered |= cursor.last == Some(frame.stream);
+                        if self.front == Some(frame.stream) {
+                            self.pass_front(cursor);
+                        }
                     }
                     return Some(false);
                 }

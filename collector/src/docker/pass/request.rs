@@ -87,11 +87,15 @@ impl Log {
         Ok(reach)
     }
 
-    /// Messages are missing between what was read and `frame`.
-    fn gap_before(&mut self, frame: &Frame, reason: GapReason) {
-        let from_ns = self.cursor.gap_from_ns().unwrap_or(frame.timestamp_ns);
-        self.gap(from_ns, frame.timestamp_ns, reason);
-        self.end_lanes();
+    /// Messages are missing between what was read and `frame`: of `streams`.
+    fn gap_before(&mut self, frame: &Frame, reason: GapReason, streams: &[Stream]) {
+        let open_ns = self.lanes.iter().filter_map(Lane::open_ns).min();
+        let (from_ns, to_ns) = self.cursor.gap_before(frame.timestamp_ns, open_ns, timestamp::now_ns());
+        self.gap(from_ns, to_ns, reason);
+        let now = Instant::now();
+        for stream in streams {
+            self.lanes[stream.index()].flush(now, &mut self.sink.records);
+        }
     }
 
     /// Judges a reply that has ended.
@@ -102,7 +106,10 @@ impl Log {
             self.end_lanes();
         }
         match taker.pass.end(&self.cursor) {
-            End::Complete => Reach::Enough,
+            End::Complete => {
+                taker.pass.note_front(&mut self.cursor);
+                Reach::Enough
+            }
             End::Vanished => {
                 self.vanished = true;
                 Reach::Enough
@@ -163,15 +170,17 @@ impl Taker {
         if log.begins_behind(frame) {
             return Reach::Enough;
         }
-        let damaged = std::mem::take(&mut self.damaged);
+        let (damaged, was_covered) = (std::mem::take(&mut self.damaged), self.pass.is_covered());
         match self.pass.judge(&log.cursor, frame) {
             Verdict::Old => return Reach::Enough,
             Verdict::TooShort => return Reach::TooShort,
-            Verdict::New if damaged => log.gap_before(frame, GapReason::DaemonError),
+            Verdict::New if damaged => log.gap_before(frame, GapReason::DaemonError, &Stream::ALL),
             Verdict::New => {}
-            Verdict::NewAfterGap => log.gap_before(frame, self.reason),
+            // A stream that stayed behind has its own gap: the other was found, and its unfinished line may go on.
+            Verdict::NewAfterGap if was_covered => log.gap_before(frame, self.reason, &[frame.stream]),
+            Verdict::NewAfterGap => log.gap_before(frame, self.reason, &Stream::ALL),
         }
-        let (mark, set_back) = log.cursor.advance(frame);
+        let (mark, set_back) = log.cursor.advance(frame, self.pass.is_past_front());
         if set_back {
             log.shared.metrics.clock_step();
         }

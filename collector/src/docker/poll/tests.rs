@@ -1,7 +1,7 @@
 //! Reading, with breaks and kills at any point, against a plain model of a log: every line that the log held
 //! when it was read is stored once and in order, and a line that rotation took lies inside a recorded gap.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,10 @@ struct ModelLog {
     held: VecDeque<Frame>,
     /// Lines ever written, by stream: time, and text.
     written: [Vec<(i64, String)>; 2],
+    /// Chunks of each stream's last line that are written later.
+    coming: [VecDeque<Frame>; 2],
+    /// By the time of such lines: when the rest was written. A gap that ends at the rest ends then.
+    finished: HashMap<i64, i64>,
     /// What rotation took, and how much of it before anything was read: nobody knows of that.
     taken: Vec<Frame>,
     taken_unseen: usize,
@@ -56,18 +60,34 @@ impl Engine {
     }
 }
 
+fn is_numbered(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit())
+}
+
 impl ModelLog {
-    fn write(&mut self, stream: Stream, text: String, jitter_ns: i64) {
+    /// Writes a line; only some of its chunks at first, where it is `slow` and may be cut there.
+    fn write(&mut self, stream: Stream, text: String, jitter_ns: i64, slow: Option<usize>) {
+        self.go_on(stream);
         self.now_ns += self.engine.pause_ns();
         // The streams' threads take the time before they take the log's lock.
         let last = self.written[stream.index()].last().map_or(0, |(ts, _)| *ts);
         let ts = (self.now_ns - jitter_ns).max(last + 1);
         let bytes = format!("{text}\n").into_bytes();
-        for chunk in bytes.chunks(CHUNK) {
-            let payload = Bytes::copy_from_slice(chunk);
-            self.held.push_back(Frame { stream, timestamp_ns: ts, payload });
+        let can_be_cut = is_numbered(&text) && bytes.len() % CHUNK != 1;
+        let at_once = slow.filter(|_| can_be_cut).unwrap_or(usize::MAX);
+        for (number, chunk) in bytes.chunks(CHUNK).enumerate() {
+            let frame = Frame { stream, timestamp_ns: ts, payload: Bytes::copy_from_slice(chunk) };
+            let place = if number < at_once { &mut self.held } else { &mut self.coming[stream.index()] };
+            place.push_back(frame);
         }
         self.written[stream.index()].push((ts, text));
+    }
+
+    /// Writes the rest of a stream's last line.
+    fn go_on(&mut self, stream: Stream) {
+        let coming = &mut self.coming[stream.index()];
+        self.finished.extend(coming.front().map(|frame| (frame.timestamp_ns, self.now_ns)));
+        self.held.append(coming);
     }
 
     /// Takes so many messages. Of the lines, only numbered ones are cut: of others it could not be told
@@ -85,7 +105,7 @@ impl ModelLog {
 
     fn is_numbered(&self, frame: &Frame) -> bool {
         let line = self.written[frame.stream.index()].iter().find(|(ts, _)| *ts == frame.timestamp_ns);
-        line.is_some_and(|(_, text)| text.starts_with(|c: char| c.is_ascii_digit()))
+        line.is_some_and(|(_, text)| is_numbered(text))
     }
 
     fn reply(&self, query: Query) -> Vec<Frame> {
@@ -183,6 +203,7 @@ impl Reader {
                     return Read::BrokeOff;
                 }
                 budget -= 1;
+                let was_covered = pass.is_covered();
                 match pass.judge(&self.cursor, &frame) {
                     Verdict::Old => continue,
                     Verdict::TooShort => {
@@ -190,17 +211,24 @@ impl Reader {
                         break;
                     }
                     Verdict::NewAfterGap => {
-                        self.gaps.push((self.cursor.gap_from_ns().unwrap_or(0), frame.timestamp_ns));
-                        self.flush();
+                        let open_ns = self.lanes.iter().filter_map(Lane::open_ns).min();
+                        self.gaps.push(self.cursor.gap_before(frame.timestamp_ns, open_ns, log.now_ns));
+                        let streams = if was_covered { &[frame.stream][..] } else { &Stream::ALL };
+                        for stream in streams {
+                            self.lanes[stream.index()].flush(self.clock, &mut self.records);
+                        }
                     }
                     Verdict::New => {}
                 }
-                let (mark, _) = self.cursor.advance(&frame);
+                let (mark, _) = self.cursor.advance(&frame, pass.is_past_front());
                 self.lanes[frame.stream.index()].push(&frame, mark, self.clock, &mut self.records);
             }
             match pass.end(&self.cursor) {
                 _ if too_short => {}
-                End::Complete => return Read::Complete,
+                End::Complete => {
+                    pass.note_front(&mut self.cursor);
+                    return Read::Complete;
+                }
                 End::TooShort => {}
                 End::Vanished => return Read::Vanished,
                 End::Lost => {
@@ -239,7 +267,10 @@ enum Operation {
         length: usize,
         kind: u8,
         jitter_ms: i64,
+        slow: Option<usize>,
     },
+    /// The rest of a line of which only some chunks were written.
+    GoOn(Stream),
     /// The front of the log is thrown away.
     Rotate(usize),
     /// A read that breaks off after so many messages.
@@ -255,12 +286,15 @@ enum Operation {
 
 fn operations() -> impl Strategy<Value = Vec<Operation>> {
     let stream = prop_oneof![Just(Stream::Stdout), Just(Stream::Stderr)];
-    let write = (stream, 0..40usize, 0..6u8, 0..35i64)
-        .prop_map(|(stream, length, kind, jitter_ms)| Operation::Write { stream, length, kind, jitter_ms });
+    let slow = prop_oneof![3 => Just(None), 1 => (1..4usize).prop_map(Some)];
+    let write = (stream.clone(), 0..40usize, 0..6u8, 0..35i64, slow).prop_map(
+        |(stream, length, kind, jitter_ms, slow)| Operation::Write { stream, length, kind, jitter_ms, slow },
+    );
     let read = (0..40u64, prop_oneof![4 => Just(usize::MAX), 1 => 0..60usize])
         .prop_map(|(expected, budget)| Operation::Read { expected, budget });
     let operation = prop_oneof![
         12 => write,
+        2 => stream.prop_map(Operation::GoOn),
         1 => (0..30usize).prop_map(Operation::Rotate),
         4 => read,
         3 => Just(Operation::Commit),
@@ -306,7 +340,10 @@ fn check(log: &ModelLog, stored: &Stored) -> Result<(), TestCaseError> {
             }
             let taken = log.taken.iter().position(|f| f.stream == stream && f.timestamp_ns == *ts);
             prop_assert!(taken.is_some(), "a line that was held is missing: {ts} `{text}`");
-            let reported = stored.gaps.iter().any(|(from, to)| from - SECOND <= *ts && *ts <= to + SECOND);
+            let reported = stored.gaps.iter().any(|(from, to)| {
+                let to = log.finished.get(to).unwrap_or(to);
+                from - SECOND <= *ts && *ts <= to + SECOND
+            });
             let unseen = taken.is_some_and(|position| position < log.taken_unseen);
             prop_assert!(reported || unseen, "a lost line is in no gap: {ts} `{text}` {:?}", stored.gaps);
             // Of a line cut by rotation its beginning was read before, and its end may be found.
@@ -337,9 +374,10 @@ proptest! {
         let mut reader = Reader::load(&stored, clock);
         for (number, operation) in operations.into_iter().enumerate() {
             match operation {
-                Operation::Write { stream, length, kind, jitter_ms } => {
-                    log.write(stream, text(number, length, kind), jitter_ms * 1_000_000);
+                Operation::Write { stream, length, kind, jitter_ms, slow } => {
+                    log.write(stream, text(number, length, kind), jitter_ms * 1_000_000, slow);
                 }
+                Operation::GoOn(stream) => log.go_on(stream),
                 Operation::Rotate(frames) => log.rotate(frames),
                 Operation::Read { expected, budget } => {
                     if reader.cursor.is_empty() {
@@ -357,6 +395,7 @@ proptest! {
                 }
             }
         }
+        Stream::ALL.into_iter().for_each(|stream| log.go_on(stream));
         if reader.cursor.is_empty() {
             log.taken_unseen = log.taken.len();
         }
@@ -384,7 +423,7 @@ fn judge_all(cursor: &mut Cursor, query: Query, frames: &[Frame]) -> Vec<Verdict
         verdicts.push(verdict);
         match verdict {
             Verdict::New | Verdict::NewAfterGap => {
-                cursor.advance(frame);
+                cursor.advance(frame, pass.is_past_front());
             }
             Verdict::TooShort => break,
             Verdict::Old => {}
