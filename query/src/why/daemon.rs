@@ -12,6 +12,8 @@ const DAEMON_BEFORE_SECONDS: i64 = 30;
 const DAEMON_AFTER_SECONDS: i64 = 60;
 /// Deaths this close belong together.
 const TOGETHER_SECONDS: i64 = 10;
+/// What a signal was for is told this soon after the end it brought.
+const STOP_SECONDS: i64 = 10;
 
 /// The opinion on a container that went with the daemon; `None` when the daemon stayed.
 pub(super) fn judge(case: &Case<'_>) -> Option<Opinion> {
@@ -44,12 +46,23 @@ pub(super) fn judge(case: &Case<'_>) -> Option<Opinion> {
         return Some(add_together(opinion, together.len()));
     }
     // Nobody watched; a crowd that dies at once without a word was ended by one hand.
-    let silent = case.death.event.rebuilt && case.last(Action::Kill).is_none();
     let crowd = together.iter().filter(|e| e.event.rebuilt).count();
-    (silent && crowd >= 2).then(|| {
+    (is_untold(case) && crowd >= 2).then(|| {
         let summary = "most likely the Docker daemon or the host was restarted while nobody watched";
         add_together(Opinion::new(Cause::DaemonRestart, 0.6, summary), crowd)
     })
+}
+
+/// Whether nothing was heard of what the end was for. A daemon that ends sends each of its containers a signal, and tells
+/// of it: the one that runs Binnacle may still hear of the first signals before it ends of its own.
+fn is_untold(case: &Case<'_>) -> bool {
+    let Some(kill) = case.last(Action::Kill) else { return case.death.event.rebuilt };
+    let told = case
+        .last(Action::Stop)
+        .or_else(|| case.next(Action::Stop, STOP_SECONDS))
+        .or_else(|| case.next(Action::Restart, STOP_SECONDS))
+        .or_else(|| case.next(Action::Destroy, STOP_SECONDS));
+    kill.event.signal != Some(9) && told.is_none()
 }
 
 fn add_together(opinion: Opinion, count: usize) -> Opinion {

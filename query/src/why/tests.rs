@@ -169,6 +169,13 @@ fn the_daemon_and_the_host_take_their_containers_along() {
         verdict_among(&[at(0, Action::Start), rebuilt(die(60_000, 137))], &crowd),
         Cause::DaemonRestart
     );
+    // The first signals may be heard of before Binnacle's own container ends.
+    let heard = |signal| [at(0, Action::Start), kill(59_900, signal), rebuilt(die(60_000, 0))];
+    assert_eq!(verdict_among(&heard(15), &crowd), Cause::DaemonRestart);
+    assert_eq!(verdict_among(&heard(15), &crowd[..1]), Cause::DockerKill, "two are no crowd");
+    assert_eq!(verdict_among(&heard(9), &crowd), Cause::DockerKill);
+    let told = [&heard(15)[..], &[at(60_100, Action::Stop)]].concat();
+    assert_eq!(verdict_among(&told, &crowd), Cause::DockerStop);
     let stopped = [at(0, Action::Start), kill(900, 15), die(950, 0), at(960, Action::Stop)];
     let much_later = of(at(55_000, Action::DaemonDown), "", "dockerd", "");
     assert_eq!(verdict_among(&stopped, &[much_later]), Cause::DockerStop);
