@@ -56,9 +56,14 @@ pub(crate) struct Taken {
 }
 
 impl Cell {
+    /// Set, workload and question.
+    pub(crate) fn name(&self) -> String {
+        format!("{} {} {}", self.set, self.workload, self.question)
+    }
+
     /// What is wrong with it, judged as in the short form.
     pub(crate) fn complaint(&self) -> Option<String> {
-        let name = format!("{} {} {}", self.set, self.workload, self.question);
+        let name = self.name();
         let (most, most_stored) = self.most;
         if self.ratio > most {
             return Some(format!(

@@ -24,6 +24,7 @@ mod traces;
 mod workloads;
 mod yardstick;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
@@ -147,15 +148,29 @@ fn tell(cell: &cells::Cell) {
     println!("{}", serde_json::to_string(cell).expect("a cell has names for keys"));
 }
 
-/// Every cell within its bound.
+/// Every cell within its bound. What is not is measured a second time: noise comes once, a regression stays.
 fn guard(binary: &Path) -> Result<()> {
     let mut complaints = Vec::new();
     for (set, lines) in SHORT {
-        cells::measure(binary, set, lines, |cell| {
-            tell(cell);
-            complaints.extend(cell.complaint());
-        })?;
+        let first = complaints_of(binary, set, lines)?;
+        if first.is_empty() {
+            continue;
+        }
+        eprintln!("once more, for {}", first.values().cloned().collect::<Vec<_>>().join("; "));
+        let again = complaints_of(binary, set, lines)?;
+        complaints
+            .extend(again.into_iter().filter(|(cell, _)| first.contains_key(cell)).map(|(_, what)| what));
     }
-    ensure!(complaints.is_empty(), "slower or larger than it may be:\n{}", complaints.join("\n"));
+    ensure!(complaints.is_empty(), "slower or larger than it may be, twice:\n{}", complaints.join("\n"));
     Ok(())
+}
+
+/// The cells of a set that are out of their bounds, by their names, and how far.
+fn complaints_of(binary: &Path, set: Set, lines: usize) -> Result<BTreeMap<String, String>> {
+    let mut complaints = BTreeMap::new();
+    cells::measure(binary, set, lines, |cell| {
+        tell(cell);
+        complaints.extend(cell.complaint().map(|what| (cell.name(), what)));
+    })?;
+    Ok(complaints)
 }
