@@ -45,7 +45,7 @@ pub(super) struct Cursor {
     /// Stream of the message that a further read must find: the one read last, or the last of the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) last: Option<Stream>,
-    /// Nothing behind that message was read. It may have been where a stream that stayed behind is read again.
+    /// Nothing behind that message was read. Unknown while a stream that stayed behind catches up with the other.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) front: bool,
     /// The log cannot be read at all, and that was recorded.

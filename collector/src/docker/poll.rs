@@ -10,7 +10,8 @@
 //! gap is recorded.
 //!
 //! A cursor loaded from the store may stay behind in a stream (`pending`): there the message at which the
-//! stream goes on must be found.
+//! stream goes on must be found. Else the message read last is the front of all that was read, and what follows it is
+//! new in both streams: also a chunk of a long line, of which only its number tells whether it was read.
 
 use super::cursor::Cursor;
 use super::frames::{Frame, Stream};
