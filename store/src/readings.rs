@@ -7,11 +7,12 @@
 use std::path::Path;
 
 use rusqlite::{Connection, Transaction, params};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::config::RetentionConfig;
 use crate::error::StoreError;
 use crate::keeper::Keeper;
-use crate::payload::{checksum, put_bytes, put_varint, take_bytes, take_varint};
+use crate::payload::{self, put_bytes, put_varint, take_bytes, take_varint};
 use crate::record::TimeRange;
 
 /// Rounds that take more go, the oldest first: a day of two hundred containers, read every ten seconds.
@@ -111,11 +112,19 @@ pub fn short(container_id: &str) -> &str {
     container_id.get(..ID_DIGITS).unwrap_or(container_id)
 }
 
+/// The checksum of a row.
+fn checksum(at_ns: i64, content: &[u8]) -> i64 {
+    let mut sum = Xxh3::default();
+    sum.update(&at_ns.to_le_bytes());
+    sum.update(content);
+    sum.digest().cast_signed()
+}
+
 /// Stores a round; another of the same moment is replaced.
 pub(crate) fn put(transaction: &Transaction<'_>, at_ns: i64, content: &[u8]) -> rusqlite::Result<()> {
     transaction
         .prepare_cached("INSERT OR REPLACE INTO readings (at_ns, checksum, content) VALUES (?1, ?2, ?3)")?
-        .execute(params![at_ns, checksum(content), content])?;
+        .execute(params![at_ns, checksum(at_ns, content), content])?;
     Ok(())
 }
 
@@ -171,7 +180,9 @@ fn each(
     while let Some(row) = rows.next()? {
         let (at_ns, expected): (i64, i64) = (row.get(0)?, row.get(1)?);
         let content = row.get_ref(2)?.as_blob()?;
-        take(at_ns, Round::decode(at_ns, content).filter(|_| checksum(content) == expected));
+        // Before format 6 of the catalog the time had no part in it.
+        let is_whole = [checksum(at_ns, content), payload::checksum(content)].contains(&expected);
+        take(at_ns, Round::decode(at_ns, content).filter(|_| is_whole));
     }
     Ok(())
 }

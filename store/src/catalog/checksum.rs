@@ -3,9 +3,17 @@
 //! Each is the XXH3-64 of the row's columns in their order: numbers as 8 bytes, texts and bytes after their length, and
 //! a byte 0 in the place of NULL, 1 before what is not.
 
+use std::collections::HashMap;
+
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::writer::{Container, Gap};
+
+/// The checksum of the settings that never change; `None` in a folder that an early version made, which has no id.
+pub(super) fn of_identity(settings: &HashMap<String, i64>) -> Option<i64> {
+    let (window_ns, store_id) = (settings.get("window_ns")?, settings.get("store_id")?);
+    Some(Sum::default().number(*window_ns).number(*store_id).end())
+}
 
 /// The checksum of a row of `streams`.
 pub(super) fn of_stream(id: u64, labels: &[u8], min_ns: i64, max_ns: i64) -> i64 {

@@ -191,11 +191,11 @@ impl View<'_> {
         readings::damaged(self.connection)
     }
 
-    /// How many spans are damaged.
-    pub(crate) fn damaged_spans(&self) -> rusqlite::Result<u64> {
+    /// What is wrong with spans, in words.
+    pub(crate) fn damaged_spans(&self) -> rusqlite::Result<Vec<String>> {
         match user_version(self.connection)? < schema::FORMAT_WITH_SPAN_SETS {
-            true => Ok(0),
-            false => spans::count_damaged(self.connection),
+            true => Ok(Vec::new()),
+            false => spans::damage(self.connection),
         }
     }
 
@@ -352,8 +352,9 @@ pub(super) fn streams_after(connection: &Connection, after: StreamId) -> rusqlit
 
 /// Rows whose checksum does not fit, in words. Those of an earlier format have none.
 pub(super) fn wrong_rows(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    let mut wrong = Vec::new();
-    if user_version(connection)? < schema::FORMAT_WITH_CHECKSUMS {
+    let format = user_version(connection)?;
+    let mut wrong = schema::wrong_settings(connection, format)?;
+    if format < schema::FORMAT_WITH_CHECKSUMS {
         return Ok(wrong);
     }
     let mut check = |select: &str, name: &dyn Fn(&Row<'_>) -> rusqlite::Result<(String, i64)>| {

@@ -1,19 +1,26 @@
 //! The catalog's tables and their version.
 
-use rusqlite::Connection;
+use std::collections::HashMap;
 
+use rusqlite::{Connection, Transaction};
+
+use super::checksum;
 use crate::spans;
 
 /// Version of the tables and of everything they point to. A newer one is refused on open.
 ///
-/// 1: the first; 2: with spans; 3: with checksums of rows; 4: with readings of containers; 5: with spans in sets.
-pub(crate) const FORMAT: i64 = 5;
+/// 1: the first; 2: with spans; 3: with checksums of rows; 4: with readings of containers; 5: with spans in sets;
+/// 6: with a checksum of the folder's identity, and readings whose checksum covers their time.
+pub(crate) const FORMAT: i64 = 6;
 
 /// The first format with checksums of rows.
 pub(super) const FORMAT_WITH_CHECKSUMS: i64 = 3;
 
 /// The first format with spans in sets.
 pub(super) const FORMAT_WITH_SPAN_SETS: i64 = 5;
+
+/// The first format with a checksum of the folder's identity.
+const FORMAT_WITH_IDENTITY: i64 = 6;
 
 /// Marks the file as ours (`PRAGMA application_id`): "bncl".
 pub(super) const APPLICATION_ID: i64 = 0x626e_636c;
@@ -167,10 +174,13 @@ pub(super) fn upgrade(connection: &mut Connection, found: i64) -> rusqlite::Resu
     if found < 4 {
         transaction.execute_batch(READING_TABLES)?;
     }
-    transaction.execute_batch(SPAN_SET_TABLES)?;
-    if found >= 2 {
-        spans::from_rows(&transaction)?;
+    if found < FORMAT_WITH_SPAN_SETS {
+        transaction.execute_batch(SPAN_SET_TABLES)?;
+        if found >= 2 {
+            spans::from_rows(&transaction)?;
+        }
     }
+    seal_identity(&transaction)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
 }
@@ -187,7 +197,42 @@ pub(super) fn create(connection: &mut Connection, window_ns: i64) -> rusqlite::R
         "INSERT INTO settings VALUES ('window_ns', ?1), ('generation', 0), ('store_id', random() & ?2)",
         [window_ns, i64::MAX],
     )?;
+    seal_identity(&transaction)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
+}
+
+/// Gives what never changes of the settings a checksum.
+fn seal_identity(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    if let Some(identity) = checksum::of_identity(&settings(transaction)?) {
+        transaction.execute("INSERT OR REPLACE INTO settings VALUES ('identity', ?1)", [identity])?;
+    }
+    Ok(())
+}
+
+/// What is wrong with the settings, in words.
+pub(super) fn wrong_settings(connection: &Connection, format: i64) -> rusqlite::Result<Vec<String>> {
+    let settings = settings(connection)?;
+    let mut needed = vec!["window_ns", "generation"];
+    if format >= FORMAT_WITH_SPAN_SETS {
+        needed.push("span_seq");
+    }
+    let mut wrong: Vec<String> = needed
+        .into_iter()
+        .filter(|name| !settings.contains_key(*name))
+        .map(|name| format!("the setting `{name}` is missing"))
+        .collect();
+    if format >= FORMAT_WITH_IDENTITY && checksum::of_identity(&settings) != settings.get("identity").copied()
+    {
+        wrong.push("checksum of the settings".to_owned());
+    }
+    Ok(wrong)
+}
+
+fn settings(connection: &Connection) -> rusqlite::Result<HashMap<String, i64>> {
+    connection
+        .prepare("SELECT name, value FROM settings")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
 }

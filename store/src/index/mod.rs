@@ -5,6 +5,7 @@
 //! thrown away and rebuilt when anything is wrong with it. A query treats a part that the index does not
 //! fully hold as if every word were in it ([`search::WordIndex::covers`]).
 
+mod integrity;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -93,7 +94,7 @@ impl WindowIndex {
         let directory = tantivy::directory::MmapDirectory::open(dir)
             .map_err(|error| failed("open", dir, error.into()))?;
         let index = Index::open_or_create(directory, schema).map_err(|error| failed("open", dir, error))?;
-        WordIndex::of(&index).map_err(|error| failed("read", dir, error))?;
+        WordIndex::of(dir, &index).map_err(|error| failed("read", dir, error))?;
         let options = IndexWriterOptions::builder()
             .num_worker_threads(1)
             .num_merge_threads(1)
@@ -136,7 +137,8 @@ impl WindowIndex {
     /// When the index cannot be written.
     pub(crate) fn sync(&mut self, parts: &[Arc<Part>]) -> Result<Vec<String>, IndexError> {
         let mut damaged = Vec::new();
-        let found = WordIndex::of(self.writer.index()).map_err(|error| failed("read", &self.dir, error))?;
+        let found = WordIndex::of(&self.dir, self.writer.index())
+            .map_err(|error| failed("read", &self.dir, error))?;
         let live: HashSet<PartId> = parts.iter().map(|part| part.id()).collect();
         let mut changed = false;
         for id in found.parts().filter(|id| !live.contains(id)) {

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use tantivy::error::DataCorruption;
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocSet, Index, ReloadPolicy, Searcher, TERMINATED, TantivyError, postings::SegmentPostings};
 
-use super::schema;
+use super::{integrity, schema};
 use crate::part::{Part, PartId};
 
 /// Which words to look for, folded.
@@ -58,7 +57,7 @@ impl WordIndex {
         if index.schema() != schema().0 {
             return Err(TantivyError::SchemaError("words of another version".to_owned()));
         }
-        Self::of(&index)
+        Self::of(dir, &index)
     }
 
     /// Opens the index in folder `dir` with every checksum, and reads every word and its blocks.
@@ -74,12 +73,8 @@ impl WordIndex {
         Ok(())
     }
 
-    pub(super) fn of(index: &Index) -> Result<Self, TantivyError> {
-        // A flipped bit in a posting list would hide lines; nothing else in tantivy looks for one.
-        let damaged = index.validate_checksum()?;
-        if !damaged.is_empty() {
-            return Err(DataCorruption::comment_only(format!("checksum of {damaged:?}")).into());
-        }
+    pub(super) fn of(dir: &Path, index: &Index) -> Result<Self, TantivyError> {
+        integrity::check(dir, index)?;
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         let searcher: Searcher = reader.searcher();
         let fields = schema().1;
@@ -89,6 +84,7 @@ impl WordIndex {
         for segment in searcher.segment_readers() {
             let part = segment.fast_fields().u64("part")?;
             let block = segment.fast_fields().u64("block")?;
+            integrity::check_counts(segment, block.num_docs())?;
             let place = |doc| {
                 let (part, block) = (part.first(doc)?, block.first(doc)?);
                 (!segment.is_deleted(doc)).then_some((part, block))

@@ -162,13 +162,13 @@ fn add_hashes(transaction: &Transaction<'_>, group: u64, mut hashes: Vec<u32>) -
 
 /// The hashes of a group.
 #[derive(Debug)]
-enum Filter {
+pub(super) enum Filter {
     /// Ascending, each little-endian.
     Hashes(Vec<u8>),
     Damaged,
 }
 
-fn read(connection: &Connection, group: u64) -> rusqlite::Result<Option<Filter>> {
+pub(super) fn read(connection: &Connection, group: u64) -> rusqlite::Result<Option<Filter>> {
     connection
         .prepare_cached("SELECT checksum, hashes FROM span_filters WHERE id = ?1")?
         .query_row([group], |row| {
@@ -188,7 +188,7 @@ pub(super) fn may_hold(connection: &Connection, group: u64, wanted: &[u32]) -> r
     Ok(wanted.iter().all(|hash| contains(&bytes, *hash)))
 }
 
-fn contains(bytes: &[u8], wanted: u32) -> bool {
+pub(super) fn contains(bytes: &[u8], wanted: u32) -> bool {
     let (mut low, mut high) = (0, bytes.len() / WIDTH);
     while low < high {
         let middle = low.midpoint(high);

@@ -20,17 +20,19 @@ mod search;
 mod set;
 mod unsent;
 mod upgrade;
+mod verify;
 mod write;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub(crate) use groups::total_bytes;
-pub(crate) use read::{SpanReader, count_damaged};
+pub(crate) use read::SpanReader;
 pub(crate) use retention::enforce;
 pub(crate) use set::Compressor;
 pub(crate) use unsent::Unsent;
 pub(crate) use upgrade::from_rows;
+pub(crate) use verify::damage;
 pub(crate) use write::{EncodedTrace, delete_before, delete_oldest, remove, store_traces};
 
 use std::sync::Arc;

@@ -141,7 +141,7 @@ impl SpanPage {
     }
 
     /// Takes in the spans of a set after those it has, as far as there is room.
-    fn take(
+    pub(super) fn take(
         &mut self,
         connection: &Connection,
         names: &mut Names,
@@ -183,18 +183,6 @@ impl SpanPage {
         self.damaged += last_seq.saturating_sub(self.up_to.max(seq.saturating_sub(1)));
         self.up_to = self.up_to.max(last_seq);
     }
-}
-
-/// How many of all spans are damaged; none in a catalog that has no sets yet.
-pub(crate) fn count_damaged(connection: &Connection) -> rusqlite::Result<u64> {
-    let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM span_sets ORDER BY seq"))?;
-    let mut rows = statement.query([])?;
-    let (mut page, mut names) = (SpanPage::default(), Names::default());
-    while let Some(row) = rows.next()? {
-        page.take(connection, &mut names, row, None)?;
-        page.spans.clear();
-    }
-    Ok(page.damaged)
 }
 
 /// A span, `None` when it is damaged.

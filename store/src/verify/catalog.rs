@@ -40,9 +40,8 @@ impl Told {
         for at_ns in view.damaged_readings()? {
             report.damage.push(format!("`{path}`: readings of containers at {at_ns}"));
         }
-        let spans = view.damaged_spans()?;
-        if spans > 0 {
-            report.damage.push(format!("`{path}`: {spans} spans"));
+        for what in view.damaged_spans()? {
+            report.damage.push(format!("`{path}`: {what}"));
         }
         let mut next_seq = 0;
         view.each_batch_after(0, |row| {

@@ -7,6 +7,8 @@
 mod catalog;
 mod folder;
 #[cfg(test)]
+mod sweep;
+#[cfg(test)]
 mod tests;
 
 use std::path::Path;
