@@ -15,7 +15,7 @@ use crate::error::StoreError;
 use crate::flush::{is_small, row_of};
 use crate::keeper::Keeper;
 use crate::orphans;
-use crate::part::{Part, PartId, PartWriter, WrittenPart};
+use crate::part::{AddError, Part, PartId, PartWriter, WrittenPart};
 use crate::parts::{PartEntry, window_dir};
 use crate::record::{StreamId, TimeRange};
 use crate::state::WindowParts;
@@ -259,7 +259,10 @@ fn pack_runs(pieces: &[Piece<'_>]) -> Vec<Range<usize>> {
 
 fn copy(writer: &mut PartWriter, piece: &Piece<'_>) -> Result<(), Failure> {
     let raw = piece.part.read_raw(piece.number).map_err(|error| piece.failed(error))?;
-    writer.add_raw(raw).map_err(Failure::Store)
+    writer.add_raw(raw, piece.part).map_err(|error| match error {
+        AddError::Source(error) => piece.failed(error),
+        AddError::Store(error) => Failure::Store(error),
+    })
 }
 
 fn pack(writer: &mut PartWriter, pieces: &[Piece<'_>]) -> Result<(), Failure> {

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::block::{BlockError, Budget};
+use crate::block::BlockError;
 use crate::catalog::{PartRow, WindowRow};
-use crate::part::Part;
+use crate::part::{DictionaryCache, Part};
 
 /// Parts kept open, each with a file descriptor and the directory of its blocks. Beyond it the one opened
 /// first is closed, once no query reads it.
@@ -45,7 +45,7 @@ impl PartEntry {
         if let Some(part) = &*open {
             return Ok(Arc::clone(part));
         }
-        let part = Arc::new(Part::open(&self.path)?.remembering(&open_parts.templates));
+        let part = Arc::new(Part::open_with(&self.path, &open_parts.dictionaries)?);
         *open = Some(Arc::clone(&part));
         drop(open);
         open_parts.opened(self);
@@ -61,8 +61,7 @@ impl PartEntry {
 #[derive(Debug, Default)]
 pub(crate) struct OpenParts {
     parts: Mutex<VecDeque<std::sync::Weak<PartEntry>>>,
-    /// What they may remember.
-    templates: Arc<Budget>,
+    dictionaries: Arc<DictionaryCache>,
 }
 
 impl OpenParts {

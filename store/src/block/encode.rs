@@ -4,6 +4,7 @@
 
 use std::io;
 
+use super::dictionary::{self, EncodedDictionary};
 use super::header::{BlockMeta, ColumnMeta, Header, Role, origin_code};
 use super::lines::Lines;
 use super::pack::{self, Packer};
@@ -28,6 +29,8 @@ pub(crate) mod code {
     pub(crate) const LINES_HOLES: u8 = 2;
     /// Shapes, their values in columns of their own; parameters: flags.
     pub(crate) const LINES_SHAPES: u8 = 3;
+    /// The same of templates of the part's dictionary; parameters: flags, which templates.
+    pub(crate) const LINES_SHARED_SHAPES: u8 = 4;
     /// Varints.
     pub(crate) const LENGTHS: u8 = 1;
     /// One value for all records, in the parameters.
@@ -56,17 +59,27 @@ pub(crate) struct EncodedBlock {
     pub(crate) columns: Vec<u8>,
 }
 
-/// Encodes blocks one after the other; keeps its memory.
+/// Encodes the blocks of a part one after the other, then the dictionary they share.
 #[derive(Debug)]
 pub(crate) struct Encoder {
+    /// Number of the dictionary.
+    dictionary: u64,
     packer: Packer,
     builder: Builder,
     scratch: Scratch,
 }
 
 impl Encoder {
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { packer: Packer::new()?, builder: Builder::default(), scratch: Scratch::default() })
+    /// For a part whose dictionary has this number.
+    pub(crate) fn new(dictionary: u64) -> io::Result<Self> {
+        let (builder, scratch) = (Builder::default(), Scratch::default());
+        Ok(Self { dictionary, packer: Packer::new()?, builder, scratch })
+    }
+
+    /// The dictionary of all blocks encoded so far, if they need one. Fails when memory runs out.
+    pub(crate) fn dictionary(&mut self) -> io::Result<Option<EncodedDictionary>> {
+        let Self { dictionary, packer, builder, scratch } = self;
+        dictionary::encode(*dictionary, builder, &scratch.nested, packer)
     }
 
     /// Encodes a block, and collects its terms. Fails when the block comes from a part and cannot be read, or
@@ -80,7 +93,7 @@ impl Encoder {
         let (timestamps, levels, lines, pairs) =
             (block.timestamps()?, block.levels()?, block.lines()?, block.pairs()?);
         terms.begin();
-        let Self { packer, builder, scratch } = self;
+        let Self { packer, builder, scratch, dictionary } = self;
         let mut columns = Columns { packer, directory: Vec::new(), bytes: Vec::new() };
         let shapes = builder.cut_lines(lines, pairs);
         columns
@@ -91,6 +104,7 @@ impl Encoder {
                     return columns.encode_lines(lines, pairs);
                 }
                 terms.add_pairs(pairs);
+                columns.add(Role::Dictionary(*dictionary), 0, Vec::new(), &[])?;
                 columns.encode_shapes(lines, timestamps, builder, scratch, &mut |text| terms.add(text))
             })
             .map_err(|source| BlockError::Io { file: "the block being written".to_owned(), source })?;
@@ -164,8 +178,9 @@ impl Columns<'_> {
         told: &mut impl FnMut(&[u8]),
     ) -> io::Result<()> {
         let (shapes, columns) = shapes::encode_columns(builder, timestamps, scratch, told);
-        let flags = u8::from(lines.bytes().is_ascii()) * ASCII_LINES;
-        self.add(Role::Lines, code::LINES_SHAPES, vec![flags], &shapes)?;
+        let mut params = vec![u8::from(lines.bytes().is_ascii()) * ASCII_LINES];
+        params.extend_from_slice(&shapes.used);
+        self.add(Role::Lines, code::LINES_SHARED_SHAPES, params, &shapes.raw)?;
         for column in columns {
             let role = Role::Values(column.entries as u32);
             self.add(role, column.encoding, column.params, &column.raw)?;

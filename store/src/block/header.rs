@@ -5,14 +5,16 @@
 
 use std::sync::Arc;
 
+use super::dictionary::TemplatesOf;
 use super::encode::code;
+use super::shapes::value_code;
 use super::wire::{Input, Malformed, put_bytes, put_signed, put_varint};
 use crate::record::Labels;
 use crate::{Level, Origin, StreamId};
 
 /// Newest format this build reads, and the one it writes. Each column names the oldest format that can
 /// read it, so a new encoding leaves blocks that do not use it readable by older builds.
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 3;
 
 /// Most records in a block, as a bound for readers. The writer stays below it (`BLOCK_RECORDS`).
 pub(crate) const MAX_RECORDS: u32 = 1 << 16;
@@ -106,6 +108,10 @@ pub(crate) enum Role {
     Overflow,
     /// That many values of lines in shapes; numbered in the order of the directory.
     Values(u32),
+    /// The dictionary with this number has what columns of the block refer to. Has no bytes.
+    Dictionary(u64),
+    /// That many templates; in dictionaries only.
+    Templates(TemplatesOf, u32),
 }
 
 /// How a column's bytes are stored.
@@ -136,7 +142,10 @@ impl ColumnMeta {
     /// The oldest format that can read the column.
     fn format(&self) -> u32 {
         match self.role {
+            Role::Dictionary(_) | Role::Templates(..) => 3,
+            Role::Values(_) if self.encoding == value_code::SHARED_SHAPES => 3,
             Role::Values(_) => 2,
+            Role::Lines if self.encoding == code::LINES_SHARED_SHAPES => 3,
             Role::Lines if self.encoding == code::LINES_SHAPES => 2,
             _ => 1,
         }
@@ -150,7 +159,7 @@ impl ColumnMeta {
         }
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
         put_varint(out, u64::from(self.format()));
         match &self.role {
             Role::Timestamps => out.push(1),
@@ -167,6 +176,17 @@ impl ColumnMeta {
                 out.push(7);
                 put_varint(out, u64::from(*entries));
             }
+            Role::Dictionary(id) => {
+                out.push(8);
+                put_varint(out, *id);
+            }
+            Role::Templates(of, entries) => {
+                out.push(match of {
+                    TemplatesOf::Lines => 9,
+                    TemplatesOf::Texts => 10,
+                });
+                put_varint(out, u64::from(*entries));
+            }
         }
         out.push(self.encoding);
         put_bytes(out, &self.params);
@@ -179,7 +199,7 @@ impl ColumnMeta {
         out.extend_from_slice(&self.crc.to_le_bytes());
     }
 
-    fn decode(input: &mut Input<'_>) -> Result<Self, HeaderError> {
+    pub(super) fn decode(input: &mut Input<'_>) -> Result<Self, HeaderError> {
         let format = input.varint_u32("format of a column")?;
         if format > FORMAT {
             return Err(HeaderError::Newer(format));
@@ -195,6 +215,9 @@ impl ColumnMeta {
             }
             6 => Role::Overflow,
             7 => Role::Values(values(input)?),
+            8 => Role::Dictionary(input.varint("number of a dictionary")?),
+            9 => Role::Templates(TemplatesOf::Lines, values(input)?),
+            10 => Role::Templates(TemplatesOf::Texts, values(input)?),
             _ => return Err(Malformed("role of a column").into()),
         };
         let encoding = input.u8("encoding of a column")?;
@@ -249,6 +272,14 @@ impl Header {
             column.encode(&mut out);
         }
         out
+    }
+
+    /// Number of the dictionary that columns refer to.
+    pub(crate) fn dictionary(&self) -> Option<u64> {
+        self.columns.iter().find_map(|column| match column.role {
+            Role::Dictionary(id) => Some(id),
+            _ => None,
+        })
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {

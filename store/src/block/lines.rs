@@ -29,6 +29,12 @@ impl Lines {
         self.ends.clear();
     }
 
+    /// Forgets all lines but the first `len`.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.ends.truncate(len);
+        self.bytes.truncate(self.ends.last().map_or(0, |end| *end as usize + 1));
+    }
+
     /// The buffer, to append to the line that [`Lines::end_line`] will end.
     pub(crate) const fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes

@@ -2,6 +2,7 @@
 //! of arrival). Blocks of the head live in memory; blocks of a part are decoded column by column when asked.
 
 mod decode;
+mod dictionary;
 mod encode;
 mod header;
 mod holes;
@@ -17,9 +18,9 @@ mod wire;
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
+pub(crate) use dictionary::{DictionaryHeader, EncodedDictionary, TemplatesOf, decode_templates};
 pub(crate) use encode::Encoder;
-use header::ColumnMeta;
-pub(crate) use header::{BlockMeta, FORMAT, Header, HeaderError};
+pub(crate) use header::{BlockMeta, ColumnMeta, FORMAT, Header, HeaderError};
 #[cfg(test)]
 pub(crate) use header::{Packing, Role};
 pub(crate) use holes::values_beside_lines;
@@ -29,10 +30,10 @@ pub(crate) use lines::Separated;
 pub(crate) use pack::{crc, unpack};
 use pairs::Values;
 pub use pairs::{NamedPairs, Pairs};
-pub(crate) use shapes::{Budget, Templates};
+pub(crate) use shapes::Templates;
 use shapes::{ByteSet, Column, Finder, PackedHex, Resolved, Shapes};
 pub use shapes::{Needle, Rows};
-pub(crate) use stored::Stored;
+pub(crate) use stored::{Stored, read_column};
 pub(crate) use wire::{Input, Malformed, put_bytes, put_varint};
 
 use crate::record::Labels;
@@ -288,13 +289,12 @@ impl Block {
             return Ok(Rows::with(self.len, |_| true));
         }
         if self.lines.get().is_none()
-            && let Some(shapes) = self.shapes()?
             && needle.is_bytewise(self.stored.as_ref().is_some_and(Stored::has_ascii_lines))
+            && let Some(mut rows) = self.rows_by_columns(needle.beginning().unwrap_or(needle))?
         {
-            let Some(beginning) = needle.beginning() else {
-                return Finder::new(self, needle).rows(shapes);
-            };
-            let mut rows = Finder::new(self, beginning).rows(shapes)?;
+            if needle.beginning().is_none() {
+                return Ok(rows);
+            }
             let begun: Vec<usize> = rows.iter().collect();
             let lines = self.lines_of(&begun)?;
             for row in begun {
@@ -305,6 +305,17 @@ impl Block {
             return Ok(rows);
         }
         Ok(needle.lines(self.lines()?.separated()))
+    }
+
+    /// The same if the lines are stored as shapes.
+    fn rows_by_columns(&self, needle: &Needle) -> Result<Option<Rows>, BlockError> {
+        let likely = self.shapes_that_may_hold(needle)?;
+        if likely.as_ref().is_some_and(|likely| !likely.contains(&true)) {
+            return Ok(Some(Rows::none(self.len)));
+        }
+        let Some(shapes) = self.shapes()? else { return Ok(None) };
+        let likely = likely.filter(|likely| likely.contains(&false));
+        Finder::new(self, needle).rows(shapes, likely.as_deref()).map(Some)
     }
 
     /// The rows that have a pair whose value holds `needle`. Reads only the columns that may hold it.
@@ -352,9 +363,12 @@ impl Block {
         self.stored.as_ref()?.value_meta(number)
     }
 
-    /// What is remembered of the block's part, and the block's number there.
-    fn templates(&self) -> Option<(&Templates, u32)> {
-        self.stored.as_ref()?.templates()
+    /// Whether lines of each of the block's shapes may hold the needle; `None` if nothing can be told without
+    /// looking at values.
+    fn shapes_that_may_hold(&self, needle: &Needle) -> Result<Option<Vec<bool>>, BlockError> {
+        let Some(stored) = &self.stored else { return Ok(None) };
+        let Some(used) = stored.line_templates()? else { return Ok(None) };
+        Ok(stored.templates(TemplatesOf::Lines)?.that_may_hold(&used, needle))
     }
 
     /// What is known of pair column `i` without reading it.

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use super::dictionary::TemplatesOf;
 use super::encode::{ASCII_LINES, code};
 use super::header::{ColumnMeta, Header, Packing, Role};
 use super::pairs::{Overflow, Values};
-use super::shapes::{Bounds, Column, PackedHex, Shapes, Templates, value_code};
-use super::wire::Malformed;
+use super::shapes::{Bounds, Column, Limits, PackedHex, Shapes, Templates, used_templates, value_code};
+use super::wire::{Input, Malformed};
 use super::{BlockError, Lines, decode, holes, pack};
-use crate::part::PartFile;
+use crate::part::{Dictionaries, PartFile};
 use crate::{Level, Origin};
 
 /// Where the columns of one block lie.
@@ -20,12 +21,21 @@ pub(crate) struct Stored {
     records: usize,
     line_bytes: usize,
     columns: Vec<(u64, ColumnMeta)>,
-    templates: Option<Arc<Templates>>,
+    dictionaries: Arc<Dictionaries>,
+    /// Number of the block's dictionary.
+    dictionary: Option<u64>,
 }
 
 impl Stored {
     /// `columns_at` is the place in the file of the first column of `header`.
-    pub(crate) fn new(file: Arc<PartFile>, number: u32, header: Header, mut columns_at: u64) -> Self {
+    pub(crate) fn new(
+        file: Arc<PartFile>,
+        dictionaries: Arc<Dictionaries>,
+        number: u32,
+        header: Header,
+        mut columns_at: u64,
+    ) -> Self {
+        let dictionary = header.dictionary();
         let mut columns = Vec::with_capacity(header.columns.len());
         for column in header.columns {
             let at = columns_at;
@@ -33,18 +43,24 @@ impl Stored {
             columns.push((at, column));
         }
         let (records, line_bytes) = (header.meta.records as usize, header.meta.line_bytes as usize);
-        Self { file, number, records, line_bytes, columns, templates: None }
+        Self { file, number, records, line_bytes, columns, dictionaries, dictionary }
     }
 
-    /// With what is remembered of the part's blocks.
-    pub(crate) fn remembering(mut self, templates: Option<Arc<Templates>>) -> Self {
-        self.templates = templates;
-        self
+    /// Templates of the block's dictionary.
+    pub(crate) fn templates(&self, of: TemplatesOf) -> Result<Arc<Templates>, BlockError> {
+        let id = self.dictionary.ok_or_else(|| self.damaged("it names no dictionary"))?;
+        self.dictionaries.templates(id, of, self.number)
     }
 
-    /// What is remembered of the part, and the block's number there.
-    pub(crate) fn templates(&self) -> Option<(&Templates, u32)> {
-        Some((self.templates.as_deref()?, self.number))
+    /// The templates that lines of the block are made of, if they are.
+    pub(crate) fn line_templates(&self) -> Result<Option<Vec<u16>>, BlockError> {
+        let Some(meta) = self.column(&Role::Lines).map(|at| &self.columns[at].1) else { return Ok(None) };
+        if meta.encoding != code::LINES_SHARED_SHAPES {
+            return Ok(None);
+        }
+        let mut input = Input::new(&meta.params);
+        let used = input.u8("flags of the lines").and_then(|_| used_templates(input));
+        used.map(Some).map_err(|Malformed(what)| self.damaged(what))
     }
 
     /// Origin and name of each pair column, in order.
@@ -84,20 +100,31 @@ impl Stored {
     /// Whether all lines are known to be ASCII.
     pub(crate) fn has_ascii_lines(&self) -> bool {
         let lines = self.column(&Role::Lines).map(|at| &self.columns[at].1);
-        lines.is_some_and(|column| column.encoding == code::LINES_SHAPES && column.params == [ASCII_LINES])
+        lines.is_some_and(|column| {
+            matches!(column.encoding, code::LINES_SHAPES | code::LINES_SHARED_SHAPES)
+                && column.params.first() == Some(&ASCII_LINES)
+        })
     }
 
     /// The shapes of the lines; `None` when the lines are stored otherwise.
     pub(crate) fn shapes(&self) -> Result<Option<Arc<Shapes>>, BlockError> {
         let Some(at) = self.column(&Role::Lines) else { return Ok(None) };
-        if self.columns[at].1.encoding != code::LINES_SHAPES {
-            return Ok(None);
+        let slots = self.line_bytes + self.records;
+        let limits = Limits { texts: self.records, slots, columns: self.value_columns() };
+        if self.columns[at].1.encoding == code::LINES_SHAPES {
+            let pairs = self.pair_names().count();
+            return self.decode(at, |_, raw| Ok(Some(Arc::new(Shapes::decode(&raw, limits, pairs)?))));
         }
-        let pairs = self.pair_names().count();
-        let max_slots = self.line_bytes + self.records;
-        let columns = self.value_columns();
+        let Some(used) = self.line_templates()? else { return Ok(None) };
+        let templates = self.templates(TemplatesOf::Lines)?;
+        let names: Vec<(Origin, Arc<str>)> = self.pair_names().collect();
+        let pair = |number: u32| {
+            let sought = templates.pair(number)?;
+            names.iter().position(|name| name == sought).map(|at| at as u32)
+        };
         self.decode(at, |_, raw| {
-            Shapes::decode(&raw, self.records, max_slots, pairs, columns).map(|shapes| Some(Arc::new(shapes)))
+            let shapes = Shapes::decode_templates(&raw, limits, &used, &templates, pair)?;
+            Ok(Some(Arc::new(shapes)))
         })
     }
 
@@ -111,7 +138,10 @@ impl Stored {
     ) -> Result<Arc<Column>, BlockError> {
         let at = self.value_at(number).ok_or_else(|| self.damaged("a value column is missing"))?;
         let own = of_lines.map_or(0, |shapes| shapes.columns().end);
-        let bounds = Bounds { own, columns: self.value_columns(), line_bytes: self.line_bytes };
+        let is_shared = self.columns[at].1.encoding == value_code::SHARED_SHAPES;
+        let templates = if is_shared { Some(self.templates(TemplatesOf::Texts)?) } else { None };
+        let (columns, line_bytes) = (self.value_columns(), self.line_bytes);
+        let bounds = Bounds { own, columns, line_bytes, templates: templates.as_deref() };
         let times = of_lines.zip(timestamps).map(|(shapes, timestamps)| {
             let mut times = Vec::with_capacity(timestamps.len());
             shapes.for_each_entry((number - shapes.base) as u32, |row| times.push(timestamps[row]));
@@ -211,20 +241,31 @@ impl Stored {
         decode: impl FnOnce(&ColumnMeta, Vec<u8>) -> Result<T, Malformed>,
     ) -> Result<T, BlockError> {
         let (place, column) = &self.columns[at];
-        let stored = self.file.read(*place, column.stored_len as usize, self.number)?;
-        if pack::crc(&stored) != column.crc {
-            return Err(self.damaged(&format!("checksum of {:?}", column.role)));
-        }
-        let raw_len = column.raw_len as usize;
-        let raw = match column.packing {
-            Packing::Zstd => pack::unpack(&stored, raw_len),
-            Packing::Plain if stored.len() == raw_len => Ok(stored),
-            Packing::Plain => Err(Malformed("length of a column")),
-        };
-        raw.and_then(|raw| decode(column, raw)).map_err(|Malformed(what)| self.damaged(what))
+        let raw = read_column(&self.file, *place, column, self.number)?;
+        decode(column, raw).map_err(|Malformed(what)| self.damaged(what))
     }
 
     pub(crate) fn damaged(&self, what: &str) -> BlockError {
         self.file.damaged(self.number, what)
     }
+}
+
+/// The bytes of a column that lies at `at`, as they were before compression, for block `number`.
+pub(crate) fn read_column(
+    file: &PartFile,
+    at: u64,
+    column: &ColumnMeta,
+    number: u32,
+) -> Result<Vec<u8>, BlockError> {
+    let stored = file.read(at, column.stored_len as usize, number)?;
+    if pack::crc(&stored) != column.crc {
+        return Err(file.damaged(number, &format!("checksum of {:?}", column.role)));
+    }
+    let raw_len = column.raw_len as usize;
+    let raw = match column.packing {
+        Packing::Zstd => pack::unpack(&stored, raw_len),
+        Packing::Plain if stored.len() == raw_len => Ok(stored),
+        Packing::Plain => Err(Malformed("length of a column")),
+    };
+    raw.map_err(|Malformed(what)| file.damaged(number, what))
 }

@@ -1,8 +1,8 @@
 //! The id filters of parts, read in pieces and kept in memory up to a bound.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use super::cache::Cache;
 use super::{Part, PartId, Place};
 use crate::block::BlockError;
 use crate::config::ByteSize;
@@ -43,62 +43,21 @@ struct Loaded {
     spans: Vec<(u32, u32)>,
 }
 
-/// Filters in memory, least recently used out first. Shared by all parts of a data folder.
+/// Filters in memory, by part and number of the piece. Shared by all parts of a data folder.
 #[derive(Debug)]
-pub(crate) struct FilterCache {
-    max_bytes: u64,
-    pieces: Mutex<Pieces>,
-}
-
-#[derive(Debug, Default)]
-struct Pieces {
-    /// By part and number of the piece: when it was last used, and the piece.
-    loaded: HashMap<(PartId, usize), (u64, Arc<Loaded>)>,
-    bytes: u64,
-    clock: u64,
-}
+pub(crate) struct FilterCache(Cache<(PartId, usize), Loaded>);
 
 impl FilterCache {
     pub(crate) fn new(max_bytes: ByteSize) -> Self {
-        Self { max_bytes: max_bytes.0, pieces: Mutex::default() }
+        Self(Cache::new(max_bytes.0))
     }
 
     fn piece(&self, part: &Part, number: usize) -> Result<Arc<Loaded>, BlockError> {
-        let key = (part.id, number);
-        {
-            let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
-            pieces.clock += 1;
-            let now = pieces.clock;
-            if let Some((used, piece)) = pieces.loaded.get_mut(&key) {
-                *used = now;
-                return Ok(Arc::clone(piece));
-            }
-        }
-        // Read outside the lock; two threads may read the same piece, and the second one's stays.
-        let piece = Arc::new(part.load(number)?);
-        let bytes = piece.bytes.len() as u64;
-        let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = pieces.clock;
-        if let Some((_, old)) = pieces.loaded.insert(key, (now, Arc::clone(&piece))) {
-            pieces.bytes -= old.bytes.len() as u64;
-        }
-        pieces.bytes += bytes;
-        pieces.shrink(self.max_bytes);
-        Ok(piece)
-    }
-}
-
-impl Pieces {
-    fn shrink(&mut self, max_bytes: u64) {
-        while self.bytes > max_bytes {
-            let Some(oldest) = self.loaded.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| *key)
-            else {
-                return;
-            };
-            if let Some((_, piece)) = self.loaded.remove(&oldest) {
-                self.bytes -= piece.bytes.len() as u64;
-            }
-        }
+        self.0.get((part.id, number), || {
+            let piece = part.load(number)?;
+            let bytes = piece.bytes.len() as u64;
+            Ok((piece, bytes))
+        })
     }
 }
 

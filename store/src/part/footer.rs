@@ -1,5 +1,6 @@
 //! The fixed and the repeated pieces of a part file: preamble, directory, trailer.
 
+use super::dictionaries::DictionaryPlace;
 use super::{PartId, Place};
 use crate::TimeRange;
 use crate::block::{BlockMeta, FORMAT, HeaderError, Input, Malformed, crc, put_varint};
@@ -96,11 +97,12 @@ impl Trailer {
     }
 }
 
-/// The directory of a part's blocks.
+/// The directory of a part's blocks and dictionaries.
 #[derive(Debug, Default)]
 pub(super) struct Footer {
     pub(super) blocks: Vec<BlockMeta>,
     pub(super) places: Vec<Place>,
+    pub(super) dictionaries: Vec<DictionaryPlace>,
 }
 
 impl Footer {
@@ -114,6 +116,13 @@ impl Footer {
             put_varint(&mut out, place.columns_len);
             put_varint(&mut out, place.filter_at);
             put_varint(&mut out, u64::from(place.filter_len));
+        }
+        put_varint(&mut out, self.dictionaries.len() as u64);
+        for place in &self.dictionaries {
+            put_varint(&mut out, place.id);
+            put_varint(&mut out, place.at);
+            put_varint(&mut out, u64::from(place.header_len));
+            put_varint(&mut out, place.columns_len);
         }
         out
     }
@@ -134,6 +143,16 @@ impl Footer {
                 columns_len: input.varint("length of columns")?,
                 filter_at: input.varint("place of a filter")?,
                 filter_len: input.varint_u32("length of a filter")?,
+            });
+        }
+        // Before format 3 there are none.
+        let dictionaries = if input.is_empty() { 0 } else { input.varint("number of dictionaries")? };
+        for _ in 0..dictionaries {
+            footer.dictionaries.push(DictionaryPlace {
+                id: input.varint("number of a dictionary")?,
+                at: input.varint("place of a dictionary")?,
+                header_len: input.varint_u32("length of a header")?,
+                columns_len: input.varint("length of columns")?,
             });
         }
         if input.is_empty() { Ok(footer) } else { Err(Malformed("end of the directory")) }

@@ -79,7 +79,7 @@ fn a_flipped_bit_is_an_error_or_changes_nothing() {
     let mut encodings: Vec<u8> = values.map(|column| column.encoding).collect();
     encodings.sort_unstable();
     encodings.dedup();
-    assert_eq!(encodings, [1, 2, 3, 5, 6, 7, 8, 9], "columns of every kind but those with line ends");
+    assert_eq!(encodings, [1, 2, 3, 5, 6, 7, 8, 10], "columns of every kind but those with line ends");
 
     let bytes = std::fs::read(&path).unwrap();
     let mut errors = 0;
@@ -117,7 +117,7 @@ fn arb_lie() -> impl Strategy<Value = Lie> {
     prop_oneof![
         6 => (any::<prop::sample::Index>(), any::<u8>()).prop_map(|(at, byte)| Lie::Byte(at, byte)),
         2 => (any::<prop::sample::Index>(), any::<u8>()).prop_map(|(at, byte)| Lie::Parameter(at, byte)),
-        1 => (1..10_u8).prop_map(Lie::Encoding),
+        1 => (1..12_u8).prop_map(Lie::Encoding),
         1 => prop_oneof![0..300_u32, any::<u32>()].prop_map(Lie::Entries),
         1 => any::<prop::sample::Index>().prop_map(Lie::Cut),
         1 => Just(Lie::Repeat),
@@ -126,7 +126,8 @@ fn arb_lie() -> impl Strategy<Value = Lie> {
 
 /// The block of the part at `path` with other columns, their checksums right.
 fn rewrite(path: &Path, lies: &[(prop::sample::Index, Lie)]) {
-    let block = Part::open(path).unwrap().read_raw(0).unwrap();
+    let part = Part::open(path).unwrap();
+    let block = part.read_raw(0).unwrap();
     let mut header = Header::decode(&block.header).unwrap();
     let mut input = Input::new(&block.columns);
     let mut raw = Vec::new();
@@ -166,7 +167,7 @@ fn rewrite(path: &Path, lies: &[(prop::sample::Index, Lie)]) {
         columns.extend_from_slice(raw);
     }
     let mut writer = PartWriter::create(path, PartId(1), TimeRange::ALL).unwrap();
-    writer.add_raw(RawBlock { header: header.encode(), columns, ..block }).unwrap();
+    writer.add_raw(RawBlock { header: header.encode(), columns, ..block }, &part).unwrap();
     writer.finish().unwrap();
 }
 
@@ -193,14 +194,18 @@ proptest! {
     }
 }
 
-/// A part as the version before shapes wrote it.
+/// Parts as the version before shapes wrote them, and the one before dictionaries.
 #[test]
-fn a_part_of_format_1_reads_as_before() {
-    const PART: &[u8] = include_bytes!("fixtures/format-1.blk");
+fn parts_of_former_formats_read_as_before() {
+    reads_as_before(include_bytes!("fixtures/format-1.blk"), 1);
+    reads_as_before(include_bytes!("fixtures/format-2.blk"), 2);
+}
+
+fn reads_as_before(part: &[u8], format: u32) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("part-1.blk");
-    std::fs::write(&path, PART).unwrap();
-    assert_eq!(PART[8..12], 1_u32.to_le_bytes());
+    std::fs::write(&path, part).unwrap();
+    assert_eq!(part[8..12], format.to_le_bytes());
     let line = |i: u128| {
         let id = i.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).wrapping_add(12345);
         format!(

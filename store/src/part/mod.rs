@@ -1,15 +1,18 @@
 //! A part: one immutable file with blocks of one time window, made by a flush or a merge.
 //!
 //! ```text
-//! file    = preamble block* filters footer trailer
-//! block   = "BNBL" header length u32, CRC u32, header, columns
-//! filters = the filter of each block, one after the other
-//! footer  = directory of the blocks: place, what its header knows, place of its filter
-//! trailer = places, length and CRC of the footer; its fixed length makes it the file's way in
+//! file       = preamble (block | dictionary)* filters dictionary* footer trailer
+//! block      = "BNBL" header length u32, CRC u32, header, columns
+//! dictionary = "BNDI" the same; once before the filters, once behind them
+//! filters    = the filter of each block, one after the other
+//! footer     = directory of the blocks: place, what its header knows, place of its filter; of the dictionaries: place
+//! trailer    = places, length and CRC of the footer; its fixed length makes it the file's way in
 //! ```
 //! The file is complete and synced before it has its final name. A part never changes. One whose trailer
 //! or footer is damaged is read through the headers of its blocks ([`Part::salvaged`]).
 
+mod cache;
+mod dictionaries;
 mod file;
 mod filters;
 mod footer;
@@ -24,6 +27,7 @@ mod write;
 use std::path::Path;
 use std::sync::Arc;
 
+pub(crate) use dictionaries::{Dictionaries, DictionaryCache};
 pub(crate) use file::PartFile;
 pub(crate) use filters::FilterCache;
 use footer::{Footer, PREAMBLE_LEN, Preamble, TRAILER_LEN, Trailer};
@@ -31,8 +35,7 @@ pub(crate) use write::{AddError, PartWriter, WrittenPart};
 
 use crate::TimeRange;
 use crate::block::{
-    self, Block, BlockError, BlockMeta, Budget, FORMAT, Header, HeaderError, Input, Malformed, Stored,
-    Templates,
+    self, Block, BlockError, BlockMeta, FORMAT, Header, HeaderError, Input, Malformed, Stored,
 };
 use crate::terms::{self, BlockTerms, BlockWords};
 
@@ -43,7 +46,7 @@ pub(crate) struct PartId(pub(crate) u64);
 /// Begins every block, so that blocks are found without the footer.
 const BLOCK_MAGIC: [u8; 4] = *b"BNBL";
 
-/// Bytes before a block's header: magic, length, CRC.
+/// Bytes before the header of a block or a dictionary: magic, length, CRC.
 const BLOCK_PREFIX_LEN: usize = 12;
 
 /// Most bytes of a header: a bound for readers. 128 names and constant values fit many times over.
@@ -71,8 +74,7 @@ pub(crate) struct Part {
     places: Vec<Place>,
     pieces: Vec<filters::Piece>,
     salvaged: Option<String>,
-    /// What is remembered of its blocks from one query to the next, if anything.
-    templates: Option<Arc<Templates>>,
+    dictionaries: Arc<Dictionaries>,
 }
 
 /// A block to be copied into another part without a change.
@@ -81,6 +83,8 @@ pub(crate) struct RawBlock {
     meta: BlockMeta,
     header: Vec<u8>,
     columns: Vec<u8>,
+    /// Number of its dictionary, if it has one.
+    dictionary: Option<u64>,
     terms: BlockTerms,
 }
 
@@ -91,6 +95,14 @@ impl Part {
     /// # Errors
     /// When the file cannot be read, is of a newer format, or is no part at all.
     pub(crate) fn open(path: &Path) -> Result<Self, BlockError> {
+        Self::open_with(path, &Arc::default())
+    }
+
+    /// The same with what is shared by the parts of a data folder.
+    ///
+    /// # Errors
+    /// As [`Part::open`].
+    pub(crate) fn open_with(path: &Path, cache: &Arc<DictionaryCache>) -> Result<Self, BlockError> {
         let file = Arc::new(PartFile::open(path)?);
         let preamble = file
             .read(0, PREAMBLE_LEN, 0)
@@ -109,16 +121,11 @@ impl Part {
             }
             Err(error) => return Err(error),
         };
-        let Footer { blocks, places } = footer;
+        let Footer { blocks, places, dictionaries } = footer;
         let pieces = filters::pieces(&places);
         let Preamble { id, window, .. } = preamble;
-        Ok(Self { file, id, window, blocks, places, pieces, salvaged, templates: None })
-    }
-
-    /// The part, remembering of its blocks what queries ask for again and `budget` allows.
-    pub(crate) fn remembering(mut self, budget: &Arc<Budget>) -> Self {
-        self.templates = Some(Arc::new(Templates::new(Arc::clone(budget))));
-        self
+        let dictionaries = Dictionaries::new(Arc::clone(&file), id, dictionaries, Arc::clone(cache));
+        Ok(Self { file, id, window, blocks, places, pieces, salvaged, dictionaries: Arc::new(dictionaries) })
     }
 
     fn read_footer(file: &Arc<PartFile>) -> Result<Footer, BlockError> {
@@ -168,8 +175,9 @@ impl Part {
             return Err(self.file.damaged(number, "header and directory differ"));
         }
         let columns_at = place.at + (BLOCK_PREFIX_LEN as u64) + u64::from(place.header_len);
-        let stored = Stored::new(Arc::clone(&self.file), number, header, columns_at);
-        Ok(Block::stored(meta, stored.remembering(self.templates.clone())))
+        let dictionaries = Arc::clone(&self.dictionaries);
+        let stored = Stored::new(Arc::clone(&self.file), dictionaries, number, header, columns_at);
+        Ok(Block::stored(meta, stored))
     }
 
     /// The bytes of block `number`, every checksum verified, and its terms.
@@ -192,7 +200,7 @@ impl Part {
         }
         // Words are in no part, only in the index they were given to.
         let terms = terms::Collector::default().collect(&self.read(number)?, meta.runs_complete)?;
-        Ok(RawBlock { meta: meta.clone(), header, columns, terms })
+        Ok(RawBlock { meta: meta.clone(), header, columns, dictionary: decoded.dictionary(), terms })
     }
 
     /// The distinct words of every block, by number, read from the blocks themselves; none for a block
@@ -223,16 +231,17 @@ impl Part {
         let len = BLOCK_PREFIX_LEN + place.header_len as usize;
         let mut bytes = self.file.read(place.at, len, number)?;
         let header = bytes.split_off(BLOCK_PREFIX_LEN);
-        if bytes != block_prefix(&header) {
+        if bytes != prefix(BLOCK_MAGIC, &header) {
             return Err(self.file.damaged(number, "checksum of the header"));
         }
         Ok(header)
     }
 }
 
-fn block_prefix(header: &[u8]) -> [u8; BLOCK_PREFIX_LEN] {
+/// What stands before the header of a block or a dictionary.
+fn prefix(magic: [u8; 4], header: &[u8]) -> [u8; BLOCK_PREFIX_LEN] {
     let mut prefix = [0; BLOCK_PREFIX_LEN];
-    prefix[..4].copy_from_slice(&BLOCK_MAGIC);
+    prefix[..4].copy_from_slice(&magic);
     prefix[4..8].copy_from_slice(&(header.len() as u32).to_le_bytes());
     prefix[8..].copy_from_slice(&block::crc(header).to_le_bytes());
     prefix

@@ -271,7 +271,7 @@ fn blocks_are_merged_and_copied_without_a_change() {
 
     let mut writer = PartWriter::create(&second, PartId(2), WINDOW).unwrap();
     writer.add(&merged[0], 0).unwrap();
-    writer.add_raw(part.read_raw(1).unwrap()).unwrap();
+    writer.add_raw(part.read_raw(1).unwrap(), &part).unwrap();
     let written = writer.finish().unwrap();
     let copy = Part::open(&second).unwrap();
     assert_eq!(records_of(&copy.read(0).unwrap()), records);

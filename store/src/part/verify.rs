@@ -14,6 +14,7 @@ impl Part {
         if self.salvaged.is_none() {
             self.check_places(&mut damage);
         }
+        damage.extend(self.dictionaries.damage());
         for (number, meta) in self.blocks.iter().enumerate() {
             let number = number as u32;
             if let Err(error) = self.check_block(number, meta) {
@@ -28,20 +29,33 @@ impl Part {
         damage
     }
 
-    /// Blocks and filters must follow each other without a gap, between preamble and directory.
+    /// Blocks, dictionaries and filters must follow each other without a gap, between preamble and directory.
     fn check_places(&self, damage: &mut Vec<String>) {
         let mut at = PREAMBLE_LEN as u64;
+        let mut dictionaries = self.dictionaries.places().iter().peekable();
         for (number, place) in self.places.iter().enumerate() {
+            while let Some(dictionary) = dictionaries.next_if(|dictionary| dictionary.at == at) {
+                at = dictionary.end();
+            }
             if place.at != at {
                 damage.push(self.file.damaged(number as u32, "place of the block").to_string());
             }
             at = place.at + BLOCK_PREFIX_LEN as u64 + u64::from(place.header_len) + place.columns_len;
+        }
+        while let Some(dictionary) = dictionaries.next_if(|dictionary| dictionary.at == at) {
+            at = dictionary.end();
         }
         for (number, place) in self.places.iter().enumerate() {
             if place.filter_at != at {
                 damage.push(self.file.damaged(number as u32, "place of the filter").to_string());
             }
             at = place.filter_at + u64::from(place.filter_len);
+        }
+        for dictionary in dictionaries {
+            if dictionary.at != at {
+                damage.push(self.file.damaged(0, "place of a dictionary").to_string());
+            }
+            at = dictionary.end();
         }
         let directory = self.file.len().saturating_sub(at + TRAILER_LEN as u64);
         if directory != self.directory_len() {

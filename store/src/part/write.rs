@@ -4,10 +4,11 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use super::dictionaries::{DICTIONARY_MAGIC, DictionaryPlace};
 use super::footer::{Footer, Preamble, Trailer};
-use super::{PartId, Place, RawBlock, block_prefix};
+use super::{BLOCK_MAGIC, Part, PartId, Place, RawBlock, prefix};
 use crate::TimeRange;
-use crate::block::{self, Block, BlockError, BlockMeta, Encoder};
+use crate::block::{self, Block, BlockError, BlockMeta, EncodedDictionary, Encoder};
 use crate::terms::{self, BlockTerms, BlockWords};
 use crate::writer::StoreError;
 
@@ -15,12 +16,15 @@ use crate::writer::StoreError;
 #[derive(Debug)]
 pub(crate) struct PartWriter {
     path: PathBuf,
+    id: PartId,
     temporary: Temporary,
     file: BufWriter<File>,
     /// Bytes written so far.
     len: u64,
     encoder: Encoder,
     footer: Footer,
+    /// Those in the file so far, by number: they are written once more at the end.
+    dictionaries: Vec<(u64, EncodedDictionary)>,
     filters: Vec<u8>,
     collector: terms::Collector,
     words: Vec<BlockWords>,
@@ -71,14 +75,16 @@ impl PartWriter {
         let temporary = path.with_extension("tmp");
         let io = |source| StoreError::io("create", &temporary, source);
         let file = File::create(&temporary).map_err(io)?;
-        let encoder = Encoder::new().map_err(io)?;
+        let encoder = Encoder::new(id.0).map_err(io)?;
         let mut writer = Self {
             path: path.to_owned(),
+            id,
             temporary: Temporary(temporary),
             file: BufWriter::with_capacity(1 << 18, file),
             len: 0,
             encoder,
             footer: Footer::default(),
+            dictionaries: Vec::new(),
             filters: Vec::new(),
             collector: terms::Collector::default(),
             words: Vec::new(),
@@ -97,12 +103,29 @@ impl PartWriter {
         Ok(self.append(encoded.header.meta, &header, &encoded.columns, terms)?)
     }
 
-    /// Appends a block of another part as it is.
+    /// Appends a block of another part, `from`, as it is.
     ///
     /// # Errors
-    /// When the file cannot be written.
-    pub(crate) fn add_raw(&mut self, raw: RawBlock) -> Result<(), StoreError> {
-        self.append(raw.meta, &raw.header, &raw.columns, raw.terms)
+    /// When its dictionary cannot be read, or the file not be written.
+    pub(crate) fn add_raw(&mut self, raw: RawBlock, from: &Part) -> Result<(), AddError> {
+        if let Some(id) = raw.dictionary
+            && !self.dictionaries.iter().any(|(known, _)| *known == id)
+        {
+            let (header, columns) = from.dictionaries.read_raw(id, 0)?;
+            let dictionary = EncodedDictionary { header, columns };
+            self.write_dictionary(id, &dictionary)?;
+            self.dictionaries.push((id, dictionary));
+        }
+        Ok(self.append(raw.meta, &raw.header, &raw.columns, raw.terms)?)
+    }
+
+    fn write_dictionary(&mut self, id: u64, dictionary: &EncodedDictionary) -> Result<(), StoreError> {
+        let EncodedDictionary { header, columns } = dictionary;
+        let (header_len, columns_len) = (header.len() as u32, columns.len() as u64);
+        self.footer.dictionaries.push(DictionaryPlace { id, at: self.len, header_len, columns_len });
+        self.write(&prefix(DICTIONARY_MAGIC, header))?;
+        self.write(header)?;
+        self.write(columns)
     }
 
     fn append(
@@ -119,7 +142,7 @@ impl PartWriter {
             filter_at: self.filters.len() as u64, // from the start of the filters until the end is known
             filter_len: terms.ids.len() as u32,
         };
-        self.write(&block_prefix(header))?;
+        self.write(&prefix(BLOCK_MAGIC, header))?;
         self.write(header)?;
         self.write(columns)?;
         self.footer.blocks.push(meta);
@@ -134,11 +157,18 @@ impl PartWriter {
     /// # Errors
     /// When the file cannot be written, synced or renamed.
     pub(crate) fn finish(mut self) -> Result<WrittenPart, StoreError> {
+        if let Some(own) = self.encoder.dictionary().map_err(|source| self.failed("compress", source))? {
+            self.write_dictionary(self.id.0, &own)?;
+            self.dictionaries.push((self.id.0, own));
+        }
         for place in &mut self.footer.places {
             place.filter_at += self.len;
         }
         let filters = std::mem::take(&mut self.filters);
         self.write(&filters)?;
+        for (id, dictionary) in std::mem::take(&mut self.dictionaries) {
+            self.write_dictionary(id, &dictionary)?;
+        }
         let raw = self.footer.encode();
         let footer_at = self.len;
         let footer = zstd::bulk::compress(&raw, 3).map_err(|source| self.failed("compress", source))?;

@@ -35,11 +35,6 @@ impl ByteSet {
     /// All bytes.
     pub(super) const ALL: Self = Self { ascii: u128::MAX, others: true };
 
-    /// Whether `other` has all of them.
-    pub(super) const fn is_within(self, other: Self) -> bool {
-        self.ascii & !other.ascii == 0 && (other.others || !self.others)
-    }
-
     /// Lower-case hex digits.
     pub(crate) fn hex() -> Self {
         Self::of(b"0123456789abcdef")

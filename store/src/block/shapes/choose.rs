@@ -4,7 +4,7 @@ use super::bytes::ByteSet;
 use super::column::code;
 use super::number::Numbers;
 use super::stamp::Stamps;
-use super::{Builder, Codes, Interner, Outline, hex, shape};
+use super::{Builder, Codes, Interner, Outline, hex, templates, used};
 use crate::block::Lines;
 use crate::block::wire::put_varint;
 
@@ -28,13 +28,27 @@ pub(crate) struct Encoded {
     pub(crate) raw: Vec<u8>,
 }
 
-/// Memory that is used again for each block.
+/// Running text of all blocks of a part, and memory that is used again for each.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     distinct: Interner,
     codes: Vec<u16>,
-    nested: Builder,
+    pub(crate) nested: Builder,
     literals: Lines,
+}
+
+/// Shapes of a block, as templates of the part's dictionary.
+#[derive(Debug)]
+pub(crate) struct EncodedShapes {
+    /// Which templates: the end of the parameters of their column.
+    pub(crate) used: Vec<u8>,
+    pub(crate) raw: Vec<u8>,
+}
+
+/// The templates of all blocks of `builder`, as a column of a dictionary.
+pub(crate) fn encode_templates(builder: &Builder) -> Encoded {
+    let (params, raw) = templates::encode(builder);
+    Encoded { entries: builder.shapes().len(), encoding: code::TEMPLATES, params, raw }
 }
 
 /// The shapes of `builder`, then its columns and those nested in them, by number. `times` are those of the
@@ -45,14 +59,13 @@ pub(crate) fn encode_columns(
     times: &[i64],
     scratch: &mut Scratch,
     told: &mut impl FnMut(&[u8]),
-) -> (Vec<u8>, Vec<Encoded>) {
-    let mut shapes = Vec::new();
-    shape::encode(builder, 0, &mut shapes);
+) -> (EncodedShapes, Vec<Encoded>) {
+    let shapes = encode_shapes(builder, 0);
     tell_literals(builder, &mut scratch.literals, told);
-    let own = builder.columns().len();
+    let own = builder.columns().count();
     let mut columns = Vec::with_capacity(own);
     let mut nested = Vec::new();
-    for (number, texts) in builder.columns().iter().enumerate() {
+    for (number, texts) in builder.columns() {
         let chosen = chosen(texts, scratch, told)
             .or_else(|| stamps(texts, builder, number, times, told))
             .or_else(|| shapes_of(texts, own, scratch, &mut nested, told));
@@ -60,6 +73,27 @@ pub(crate) fn encode_columns(
     }
     columns.extend(nested);
     (shapes, columns)
+}
+
+/// The shapes of the block whose columns begin with number `base`.
+fn encode_shapes(builder: &Builder, base: usize) -> EncodedShapes {
+    let mut numbers = builder.used().to_vec();
+    numbers.sort_unstable();
+    let mut places = vec![0_u16; builder.shapes().len()];
+    numbers.iter().enumerate().for_each(|(place, number)| places[usize::from(*number)] = place as u16);
+    let codes: Vec<u16> = builder.codes().iter().map(|code| places[usize::from(*code)]).collect();
+    let mut used = Vec::new();
+    used::encode(&numbers, &mut used);
+    let mut raw = Vec::with_capacity(codes.len() * 2);
+    put_varint(&mut raw, base as u64);
+    put_varint(&mut raw, builder.columns().count() as u64);
+    let mut next = 0;
+    for (number, _) in builder.columns() {
+        put_varint(&mut raw, number as u64 - next);
+        next = number as u64 + 1;
+    }
+    Codes::encode_planes(&codes, numbers.len(), &mut raw);
+    EncodedShapes { used, raw }
 }
 
 fn tell_literals(builder: &Builder, literals: &mut Lines, told: &mut impl FnMut(&[u8])) {
@@ -176,16 +210,16 @@ fn shapes_of(
     }
     let mut builder = std::mem::take(&mut scratch.nested);
     let encoded = builder.cut_text(texts).then(|| {
-        let mut raw = Vec::new();
         let base = own + nested.len();
-        shape::encode(&builder, base, &mut raw);
+        let EncodedShapes { used, raw } = encode_shapes(&builder, base);
         tell_literals(&builder, &mut scratch.literals, told);
-        let params = Outline::of(&builder, base).encode();
-        for texts in builder.columns() {
+        let mut params = Outline::of(&builder, base).encode();
+        params.extend_from_slice(&used);
+        for (_, texts) in builder.columns() {
             let encoded = chosen(texts, scratch, told);
             nested.push(encoded.unwrap_or_else(|| text(texts, told)));
         }
-        Encoded { entries: texts.len(), encoding: code::SHAPES, params, raw }
+        Encoded { entries: texts.len(), encoding: code::SHARED_SHAPES, params, raw }
     });
     scratch.nested = builder;
     encoded

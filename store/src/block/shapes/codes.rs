@@ -29,6 +29,28 @@ impl Codes {
         Ok(codes)
     }
 
+    /// The same where those above 256 kinds lie in two planes: all low bytes, then all high bytes.
+    pub(super) fn decode_planes(input: &mut Input<'_>, kinds: usize, len: usize) -> Result<Self, Malformed> {
+        if kinds <= 256 {
+            return Self::decode(input, kinds, len);
+        }
+        let (low, high) = (input.take(len, "codes")?, input.take(len, "codes")?);
+        let codes: Vec<u16> =
+            low.iter().zip(high).map(|(low, high)| u16::from(*low) | u16::from(*high) << 8).collect();
+        if codes.iter().any(|code| usize::from(*code) >= kinds) {
+            return Err(Malformed("code"));
+        }
+        Ok(Self::Wide(codes))
+    }
+
+    pub(super) fn encode_planes(codes: &[u16], kinds: usize, out: &mut Vec<u8>) {
+        if kinds <= 256 {
+            return Self::encode(codes, kinds, out);
+        }
+        out.extend(codes.iter().map(|code| *code as u8));
+        out.extend(codes.iter().map(|code| (*code >> 8) as u8));
+    }
+
     pub(super) fn encode(codes: &[u16], kinds: usize, out: &mut Vec<u8>) {
         match kinds {
             0 | 1 => {}

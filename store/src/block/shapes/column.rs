@@ -4,7 +4,7 @@ use super::bytes::ByteSet;
 use super::number::{Format, Numbers};
 use super::stamp::Stamps;
 use super::texts::Texts;
-use super::{Codes, Shapes, hex};
+use super::{Codes, Limits, Outline, Shapes, Templates, hex};
 use crate::block::Lines;
 use crate::block::header::ColumnMeta;
 use crate::block::wire::{Input, Malformed};
@@ -29,6 +29,10 @@ pub(crate) mod code {
     pub(crate) const STAMPS: u8 = 8;
     /// Shapes with columns of their own.
     pub(crate) const SHAPES: u8 = 9;
+    /// The same of templates of the part's dictionary.
+    pub(crate) const SHARED_SHAPES: u8 = 10;
+    /// Templates; in dictionaries only.
+    pub(crate) const TEMPLATES: u8 = 11;
 }
 
 /// Values, each in the order of the lines.
@@ -56,15 +60,17 @@ pub(crate) enum Column {
     Shapes(Shapes),
 }
 
-/// What bounds nested shapes.
+/// What bounds nested shapes, and what they are made of.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
+pub(crate) struct Bounds<'a> {
     /// Columns of the lines' own shapes, which come before all others.
     pub(crate) own: usize,
     /// Value columns of the block.
     pub(crate) columns: usize,
     /// Bytes of all lines.
     pub(crate) line_bytes: usize,
+    /// Those of the dictionary for running text, if the column is made of them.
+    pub(crate) templates: Option<&'a Templates>,
 }
 
 impl Column {
@@ -76,7 +82,7 @@ impl Column {
         len: usize,
         of_lines: bool,
         times: Option<Vec<i64>>,
-        bounds: Bounds,
+        bounds: Bounds<'_>,
     ) -> Result<Self, Malformed> {
         match meta.encoding {
             code::CONSTANT if raw.is_empty() => Ok(Self::Constant { text: meta.params.clone(), len }),
@@ -107,9 +113,15 @@ impl Column {
                 let times = times.ok_or(Malformed("stamps in running text"))?;
                 Stamps::decode(&meta.params, &raw, times.into_iter(), len).map(Self::Stamps)
             }
-            code::SHAPES => {
-                let max_slots = bounds.line_bytes + len;
-                let shapes = Shapes::decode(&raw, len, max_slots, 0, bounds.columns)?;
+            code::SHAPES | code::SHARED_SHAPES => {
+                let limits = Limits { texts: len, slots: bounds.line_bytes + len, columns: bounds.columns };
+                let shapes = if meta.encoding == code::SHAPES {
+                    Shapes::decode(&raw, limits, 0)?
+                } else {
+                    let templates = bounds.templates.ok_or(Malformed("templates of a column"))?;
+                    let used = Outline::templates(meta)?;
+                    Shapes::decode_templates(&raw, limits, &used, templates, |_| None)?
+                };
                 // Columns of nested shapes are not the lines' own, so that no column can be part of itself.
                 if of_lines && (shapes.base >= bounds.own || shapes.entries.is_empty()) {
                     Ok(Self::Shapes(shapes))
@@ -119,6 +131,11 @@ impl Column {
             }
             _ => Err(Malformed("encoding of a value column")),
         }
+    }
+
+    /// Whether a column is of nested shapes.
+    pub(crate) const fn is_of_shapes(meta: &ColumnMeta) -> bool {
+        matches!(meta.encoding, code::SHAPES | code::SHARED_SHAPES)
     }
 
     /// The bytes that may occur in values of this column, as far as is known without reading it.

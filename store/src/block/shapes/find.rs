@@ -7,14 +7,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::column::code;
 use super::fit::{Condition, Fit};
 use super::needle::{Needle, Part};
 use super::rows::Hits;
-use super::{Column, PackedHex, Resolved, Rows, Shapes, Slot, Templates};
+use super::{Column, Outline, PackedHex, Resolved, Rows, Shapes, Slot};
 use crate::block::header::ColumnMeta;
 use crate::block::pairs::Values;
 use crate::block::wire::Malformed;
-use crate::block::{Block, BlockError, Lines};
+use crate::block::{Block, BlockError, Lines, Stored, TemplatesOf};
 
 /// Finds one needle in one block.
 pub(crate) struct Finder<'a> {
@@ -29,11 +30,11 @@ impl<'a> Finder<'a> {
         Self { block, needle, known: HashMap::new() }
     }
 
-    /// The rows whose lines hold the needle.
-    pub(crate) fn rows(&mut self, shapes: &Shapes) -> Result<Rows, BlockError> {
+    /// The rows whose lines hold the needle; `likely` are the shapes that may make one, if that is known.
+    pub(crate) fn rows(&mut self, shapes: &Shapes, likely: Option<&[bool]>) -> Result<Rows, BlockError> {
         let whole = Part { range: 0..self.needle.bytes.len(), from_start: false, to_end: false };
         let len = shapes.codes.len();
-        Ok(match self.texts(shapes, &whole, None)? {
+        Ok(match self.texts(shapes, &whole, likely)? {
             Hits::None => Rows::none(len),
             Hits::All => Rows::with(len, |_| true),
             Hits::Some(rows) => rows,
@@ -273,19 +274,11 @@ impl<'a> Finder<'a> {
             return Ok(Hits::None);
         }
         let anywhere = part.is_anywhere();
-        let templates = self.block.templates().filter(|_| anywhere);
-        let asked = |(templates, block): (&Templates, u32)| {
-            templates.shapes_that_may_hold(block, number, self.needle)
-        };
-        let mut likely = templates.and_then(asked);
+        let likely = if anywhere { self.templates_that_may_hold(number)? } else { None };
         if likely.as_ref().is_some_and(|likely| !likely.contains(&true)) {
             return Ok(Hits::None);
         }
         let column = self.block.column(number)?;
-        if let (None, Some((templates, block)), Column::Shapes(shapes)) = (&likely, templates, column) {
-            templates.remember(block, number, shapes, |nested| self.block.bytes_of(nested));
-            likely = asked((templates, block));
-        }
         let rows = match column {
             Column::Constant { text, .. } => {
                 return Ok(if self.needle.has(part, text) { Hits::All } else { Hits::None });
@@ -313,6 +306,16 @@ impl<'a> Finder<'a> {
             Some(rows) => Ok(Hits::of(rows)),
             None => self.written_out(column, part),
         }
+    }
+
+    /// Whether texts of each shape of column `number` may hold the needle, as far as templates tell without a look at the
+    /// column.
+    fn templates_that_may_hold(&self, number: usize) -> Result<Option<Vec<bool>>, BlockError> {
+        let Some(stored) = &self.block.stored else { return Ok(None) };
+        let meta = self.block.column_meta(number).filter(|meta| meta.encoding == code::SHARED_SHAPES);
+        let Some(meta) = meta else { return Ok(None) };
+        let used = Outline::templates(meta).map_err(|wrong| self.block.malformed(wrong))?;
+        Ok(Stored::templates(stored, TemplatesOf::Texts)?.that_may_hold(&used, self.needle))
     }
 
     /// The same by writing every value out.

@@ -44,12 +44,26 @@ impl Interner {
             }
             at = (at + 1) & mask;
         }
-        if self.texts.len() == max {
+        if self.texts.len() >= max {
             return None;
         }
         self.texts.push(text);
         self.slots[at] = ((hash >> 32) as u32, self.texts.len() as u32);
         Some(self.texts.len() as u32 - 1)
+    }
+
+    /// Forgets all texts but the first `len`.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        // Newest first: no other's way to its slot leads across these.
+        for number in (len..self.texts.len()).rev() {
+            let mask = self.slots.len() - 1;
+            let mut at = xxhash_rust::xxh3::xxh3_64(self.texts.get(number)) as usize & mask;
+            while self.slots[at].1 as usize != number + 1 {
+                at = (at + 1) & mask;
+            }
+            self.slots[at] = (0, 0);
+        }
+        self.texts.truncate(len);
     }
 
     fn grow(&mut self) {
@@ -83,5 +97,18 @@ mod tests {
         assert_eq!(interner.texts().get(7), b"t7");
         interner.clear();
         assert_eq!(interner.number(b"another", 1000), Some(0));
+    }
+
+    #[test]
+    fn texts_that_are_forgotten_leave_the_others_where_they_are() {
+        let mut interner = Interner::default();
+        let text = |i: u32| format!("t{i}").into_bytes();
+        for len in [900_u32, 333, 1, 0] {
+            (0..1000).for_each(|i| assert_eq!(interner.number(&text(i), 1000), Some(i)));
+            interner.truncate(len as usize);
+            assert_eq!(interner.len(), len as usize);
+            (0..len).for_each(|i| assert_eq!(interner.number(&text(i), 0), Some(i)));
+            assert_eq!(interner.number(&text(len), 0), None);
+        }
     }
 }

@@ -14,6 +14,7 @@ mod column;
 mod cut;
 mod find;
 mod fit;
+mod forms;
 mod hex;
 mod intern;
 mod needle;
@@ -28,13 +29,15 @@ mod templates;
 mod tests;
 mod texts;
 mod unread;
+mod used;
 
 pub(crate) use build::Builder;
 pub(crate) use bytes::ByteSet;
-pub(crate) use choose::{Scratch, encode_columns};
+pub(crate) use choose::{Encoded, Scratch, encode_columns, encode_templates};
 pub(crate) use codes::Codes;
 pub(crate) use column::{Bounds, Column, append_uuid, code as value_code};
 pub(crate) use find::Finder;
+pub(crate) use forms::{Piece, Slot};
 pub(crate) use hex::{PackedHex, append as append_hex};
 pub(crate) use intern::Interner;
 pub use needle::Needle;
@@ -42,8 +45,9 @@ pub(crate) use number::is_number;
 use outline::Outline;
 pub(crate) use restore::Resolved;
 pub use rows::Rows;
-pub(crate) use shape::{Piece, Shapes, Slot};
-pub(crate) use templates::{Budget, Templates};
+pub(crate) use shape::{Limits, Shapes};
+pub(crate) use templates::Templates;
+pub(crate) use used::decode as used_templates;
 
 /// Most columns of one set of shapes; values of further fields stay in the shapes.
 pub(crate) const MAX_COLUMNS: usize = 256;

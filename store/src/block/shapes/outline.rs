@@ -3,8 +3,10 @@
 use std::ops::Range;
 
 use super::bytes::ByteSet;
+use super::column::code;
 use super::needle::{Needle, Part};
-use super::{Builder, MAX_COLUMNS};
+use super::{Builder, MAX_COLUMNS, used};
+use crate::block::header::ColumnMeta;
 use crate::block::wire::{Input, Malformed, put_varint};
 
 /// The parameters of a column of shapes.
@@ -19,15 +21,8 @@ pub(super) struct Outline {
 impl Outline {
     /// Of the shapes whose first column is number `base`.
     pub(super) fn of(builder: &Builder, base: usize) -> Self {
-        let mut literals = ByteSet::default();
-        for shape in builder.shapes() {
-            shape.text.iter().for_each(|byte| literals.insert(*byte));
-            let ends: Vec<u32> = shape.slots().map(|(end, _)| end).collect();
-            if ends.windows(2).any(|ends| ends[0] == ends[1]) {
-                (0..=u8::MAX).for_each(|byte| literals.insert(byte));
-            }
-        }
-        Self { columns: base..base + builder.columns().len(), literals }
+        let columns = base..base + builder.columns().count();
+        Self { columns, literals: builder.literal_bytes() }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -37,19 +32,32 @@ impl Outline {
         out
     }
 
-    /// Reads parameters; `None` for those of older blocks, which have none.
-    pub(super) fn decode(params: &[u8]) -> Result<Option<Self>, Malformed> {
-        if params.is_empty() {
+    /// What is known of a column of shapes; `None` for older blocks, which do not tell.
+    pub(super) fn of_column(meta: &ColumnMeta) -> Result<Option<Self>, Malformed> {
+        if meta.params.is_empty() {
             return Ok(None);
         }
-        let mut input = Input::new(params);
+        let mut input = Input::new(&meta.params);
+        let outline = Self::decode(&mut input)?;
+        if meta.encoding == code::SHAPES && !input.is_empty() {
+            return Err(Malformed("parameters of shapes"));
+        }
+        Ok(Some(outline))
+    }
+
+    /// The templates that a column of shapes has, by their number in the dictionary.
+    pub(super) fn templates(meta: &ColumnMeta) -> Result<Vec<u16>, Malformed> {
+        let mut input = Input::new(&meta.params);
+        Self::decode(&mut input)?;
+        used::decode(input)
+    }
+
+    fn decode(input: &mut Input<'_>) -> Result<Self, Malformed> {
         let literals = ByteSet::decode(input.take(ByteSet::LEN, "bytes of the literals")?)?;
         let start = input.len("first column of shapes")?;
         let own = input.len("columns of shapes")?;
         match start.checked_add(own) {
-            Some(end) if own <= MAX_COLUMNS && input.is_empty() => {
-                Ok(Some(Self { columns: start..end, literals }))
-            }
+            Some(end) if own <= MAX_COLUMNS => Ok(Self { columns: start..end, literals }),
             _ => Err(Malformed("columns of shapes")),
         }
     }
@@ -73,11 +81,24 @@ mod tests {
     fn parameters_read_back_and_older_blocks_have_none() {
         let outline = Outline { columns: 3..7, literals: ByteSet::of(b"took ms") };
         let params = outline.encode();
-        assert_eq!(Outline::decode(&params), Ok(Some(outline.clone())));
-        assert_eq!(Outline::decode(&[]), Ok(None));
+        let meta = |encoding, params: &[u8]| ColumnMeta {
+            role: crate::block::Role::Values(1),
+            encoding,
+            params: params.to_vec(),
+            packing: crate::block::Packing::Plain,
+            raw_len: 0,
+            stored_len: 0,
+            crc: 0,
+        };
+        assert_eq!(Outline::of_column(&meta(code::SHAPES, &params)), Ok(Some(outline.clone())));
+        assert_eq!(Outline::of_column(&meta(code::SHAPES, &[])), Ok(None));
         for len in 1..params.len() {
-            assert!(Outline::decode(&params[..len]).is_err());
+            assert!(Outline::of_column(&meta(code::SHAPES, &params[..len])).is_err());
         }
+        let mut shared = params;
+        used::encode(&[2, 70, 71], &mut shared);
+        assert_eq!(Outline::templates(&meta(code::SHARED_SHAPES, &shared)), Ok(vec![2, 70, 71]));
+        assert_eq!(Outline::of_column(&meta(code::SHARED_SHAPES, &shared)), Ok(Some(outline.clone())));
         let part = |range: Range<usize>| Part { range, from_start: false, to_end: false };
         let needle = Needle::exact(b"took 17");
         assert!(outline.is_within_values(&needle, &part(5..7)));

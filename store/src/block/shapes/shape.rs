@@ -1,37 +1,16 @@
-//! Shapes as they are stored, and which of them each text has.
+//! The shapes of a block's texts, and which of them each text has.
 
 use std::sync::OnceLock;
 
-use super::build::Builder;
 use super::bytes::ByteSet;
-use super::{Codes, MAX_COLUMNS};
-use crate::block::wire::{Input, Malformed, put_varint};
-
-/// Where a value comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Slot {
-    /// The next value of a column of these shapes, counted from their first.
-    Column(u32),
-    /// The record's value of a pair column.
-    Pair(u32),
-}
-
-/// A literal, and the slot after it; the last piece of a shape has none.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Piece {
-    start: u32,
-    end: u32,
-    pub(crate) slot: Option<Slot>,
-}
+use super::forms::{Forms, Piece, Slot};
+use super::{Codes, MAX_COLUMNS, Templates};
+use crate::block::wire::{Input, Malformed};
 
 /// Texts as shapes; their columns lie elsewhere.
 #[derive(Debug)]
 pub(crate) struct Shapes {
-    /// The literals of all shapes, one after the other.
-    text: Vec<u8>,
-    pieces: Vec<Piece>,
-    /// Where the pieces of each shape begin, and where the last one's end.
-    starts: Vec<u32>,
+    forms: Forms,
     pub(crate) codes: Codes,
     /// Number of the first column in the block.
     pub(crate) base: usize,
@@ -42,59 +21,74 @@ pub(crate) struct Shapes {
     boundary_bytes: OnceLock<ByteSet>,
 }
 
+/// What bounds shapes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Number of texts.
+    pub(crate) texts: usize,
+    /// Slots that all texts together may have.
+    pub(crate) slots: usize,
+    /// Value columns of the block.
+    pub(crate) columns: usize,
+}
+
 impl Shapes {
-    /// Reads shapes of `len` texts. `max_slots` bounds the slots of all texts together, `pairs` and `columns`
-    /// the numbers that slots may name.
-    pub(crate) fn decode(
-        raw: &[u8],
-        len: usize,
-        max_slots: usize,
-        pairs: usize,
-        columns: usize,
-    ) -> Result<Self, Malformed> {
+    /// Reads shapes that lie in the block. `pairs` is the number of its pair columns.
+    pub(crate) fn decode(raw: &[u8], limits: Limits, pairs: usize) -> Result<Self, Malformed> {
         let mut input = Input::new(raw);
-        let base = input.len("first column of shapes")?;
-        let own = input.len("columns of shapes")?;
-        if own > MAX_COLUMNS || base.checked_add(own).is_none_or(|end| end > columns) {
-            return Err(Malformed("columns of shapes"));
-        }
+        let (base, own) = columns(&mut input, limits)?;
         let number = input.len("number of shapes")?;
-        if number > len.min(usize::from(u16::MAX)) {
+        if number > limits.texts.min(usize::from(u16::MAX)) {
             return Err(Malformed("number of shapes"));
         }
-        // Most of the bytes are literals: a piece takes a few of them.
-        let (mut pieces, mut starts) =
-            (Vec::with_capacity(input.rest().len() / 16), Vec::with_capacity(number + 1));
-        let mut end = 0_u32;
-        for _ in 0..number {
-            starts.push(pieces.len() as u32);
-            let slots = input.len("number of slots")?;
-            for slot in 0..=slots {
-                let start = end;
-                let len = input.varint_u32("length of a literal")?;
-                end = end.checked_add(len).ok_or(Malformed("length of a literal"))?;
-                let slot = if slot < slots { Some(Slot::decode(&mut input, own, pairs)?) } else { None };
-                pieces.push(Piece { start, end, slot });
-            }
+        let forms = Forms::decode(&mut input, number, own, pairs)?;
+        let codes = Codes::decode(&mut input, number, limits.texts)?;
+        Self::new(&input, forms, codes, (base, own), limits)
+    }
+
+    /// Reads shapes that are `used` of the templates of a dictionary. `pair` finds pair columns of the block.
+    pub(crate) fn decode_templates(
+        raw: &[u8],
+        limits: Limits,
+        used: &[u16],
+        templates: &Templates,
+        pair: impl Fn(u32) -> Option<u32>,
+    ) -> Result<Self, Malformed> {
+        let mut input = Input::new(raw);
+        let (base, own) = columns(&mut input, limits)?;
+        // By the dictionary's number: the column of the block.
+        let mut numbers = vec![None; templates.columns()];
+        let mut next = 0_usize;
+        for column in 0..own as u32 {
+            next = next.saturating_add(input.len("column of a dictionary")?);
+            *numbers.get_mut(next).ok_or(Malformed("column of a dictionary"))? = Some(column);
+            next += 1;
         }
-        starts.push(pieces.len() as u32);
-        let text = input.take(end as usize, "literals")?.to_vec();
-        let codes = Codes::decode(&mut input, number, len)?;
-        if !input.is_empty() {
+        let forms = templates.forms().some(used, |slot| {
+            let found = match slot {
+                Slot::Column(column) => numbers[column as usize].map(Slot::Column),
+                Slot::Pair(number) => pair(number).map(Slot::Pair),
+            };
+            found.ok_or(Malformed("slot of a template"))
+        })?;
+        let codes = Codes::decode_planes(&mut input, used.len(), limits.texts)?;
+        Self::new(&input, forms, codes, (base, own), limits)
+    }
+
+    fn new(
+        rest: &Input<'_>,
+        forms: Forms,
+        codes: Codes,
+        (base, own): (usize, usize),
+        limits: Limits,
+    ) -> Result<Self, Malformed> {
+        if !rest.is_empty() {
             return Err(Malformed("end of the shapes"));
         }
         let firsts = (0..own).map(|_| OnceLock::new()).collect();
-        let mut shapes = Self {
-            text,
-            pieces,
-            starts,
-            codes,
-            base,
-            entries: vec![0; own],
-            firsts,
-            boundary_bytes: OnceLock::new(),
-        };
-        shapes.count_entries(max_slots)?;
+        let mut shapes =
+            Self { forms, codes, base, entries: vec![0; own], firsts, boundary_bytes: OnceLock::new() };
+        shapes.count_entries(limits.slots)?;
         Ok(shapes)
     }
 
@@ -103,13 +97,13 @@ impl Shapes {
         (0..self.codes.len()).for_each(|i| texts[self.codes.get(i)] += 1);
         let mut slots = 0_usize;
         for (shape, texts) in texts.into_iter().enumerate() {
-            let of_shape = self.pieces(shape).len() - 1;
-            slots = slots.saturating_add(of_shape.saturating_mul(texts));
+            let pieces = self.forms.pieces(shape);
+            slots = slots.saturating_add((pieces.len() - 1).saturating_mul(texts));
             if slots > max_slots {
                 return Err(Malformed("slots of the shapes"));
             }
-            for at in self.starts[shape]..self.starts[shape + 1] {
-                if let Some(Slot::Column(column)) = self.pieces[at as usize].slot {
+            for piece in pieces {
+                if let Some(Slot::Column(column)) = piece.slot {
                     self.entries[column as usize] += texts;
                 }
             }
@@ -119,29 +113,20 @@ impl Shapes {
 
     /// Number of shapes.
     pub(crate) const fn len(&self) -> usize {
-        self.starts.len() - 1
+        self.forms.len()
     }
 
     pub(crate) fn pieces(&self, shape: usize) -> &[Piece] {
-        &self.pieces[self.starts[shape] as usize..self.starts[shape + 1] as usize]
-    }
-
-    /// The literals of a shape, one after the other.
-    pub(super) fn text_of(&self, shape: usize) -> &[u8] {
-        match self.pieces(shape) {
-            [first, .., last] => &self.text[first.start as usize..last.end as usize],
-            [only] => self.literal(only),
-            [] => &[],
-        }
+        self.forms.pieces(shape)
     }
 
     pub(crate) fn literal(&self, piece: &Piece) -> &[u8] {
-        &self.text[piece.start as usize..piece.end as usize]
+        self.forms.literal(piece)
     }
 
     /// The literals of all shapes, one after the other.
     pub(crate) fn text(&self) -> &[u8] {
-        &self.text
+        self.forms.text()
     }
 
     /// Bytes that begin or end a literal beside a slot.
@@ -169,14 +154,12 @@ impl Shapes {
 
     /// The shape one of whose literals has these bytes of [`Shapes::text`].
     pub(super) fn shape_with(&self, start: usize, end: usize) -> Option<usize> {
-        let at = self.pieces.partition_point(|piece| piece.end as usize <= start);
-        let within = self.pieces.get(at)?.end as usize >= end;
-        within.then(|| self.starts.partition_point(|first| *first as usize <= at) - 1)
+        self.forms.with_literal(start, end)
     }
 
     /// Numbers of the pair columns that have values of the texts.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = usize> {
-        self.pieces.iter().filter_map(|piece| match piece.slot {
+        self.forms.all_pieces().iter().filter_map(|piece| match piece.slot {
             Some(Slot::Pair(pair)) => Some(pair as usize),
             _ => None,
         })
@@ -223,39 +206,12 @@ impl Shapes {
     }
 }
 
-impl Slot {
-    pub(super) const fn code(self) -> u32 {
-        match self {
-            Self::Column(number) => number << 1,
-            Self::Pair(number) => number << 1 | 1,
-        }
+/// First and number of the columns of shapes.
+fn columns(input: &mut Input<'_>, limits: Limits) -> Result<(usize, usize), Malformed> {
+    let base = input.len("first column of shapes")?;
+    let own = input.len("columns of shapes")?;
+    if own > MAX_COLUMNS || base.checked_add(own).is_none_or(|end| end > limits.columns) {
+        return Err(Malformed("columns of shapes"));
     }
-
-    fn decode(input: &mut Input<'_>, columns: usize, pairs: usize) -> Result<Self, Malformed> {
-        let code = input.varint_u32("slot")?;
-        let (number, known) = (code >> 1, if code & 1 == 0 { columns } else { pairs });
-        if number as usize >= known {
-            return Err(Malformed("slot"));
-        }
-        Ok(if code & 1 == 0 { Self::Column(number) } else { Self::Pair(number) })
-    }
-}
-
-/// Adds the number of slots of all texts, and the shapes themselves, to `out`.
-pub(super) fn encode(builder: &Builder, base: usize, out: &mut Vec<u8>) {
-    put_varint(out, base as u64);
-    put_varint(out, builder.columns().len() as u64);
-    put_varint(out, builder.len() as u64);
-    for shape in builder.shapes() {
-        let mut from = 0;
-        put_varint(out, shape.slots.len() as u64);
-        for (end, slot) in shape.slots() {
-            put_varint(out, u64::from(end - from));
-            put_varint(out, u64::from(slot.code()));
-            from = end;
-        }
-        put_varint(out, shape.text.len() as u64 - u64::from(from));
-    }
-    builder.shapes().for_each(|shape| out.extend_from_slice(shape.text));
-    Codes::encode(builder.codes(), builder.len(), out);
+    Ok((base, own))
 }

@@ -1,69 +1,33 @@
-//! What the nested shapes of a part's blocks say, remembered from one query to the next.
+//! The templates of a dictionary: the shapes that the texts of all blocks of a part are made of, stored once.
 //!
-//! The messages of a part are made of few templates, which each block has anew. Remembered once for all blocks, a template
-//! takes two bytes a block, and a text that is in none of them is known to be in none of the blocks without unpacking
-//! one again.
+//! A text that is in no template is in no block, and none of them needs to be unpacked to know it.
 //!
-//! The invariant: what [`Templates::shapes_that_may_hold`] denies no value of the column has. A slot is taken to hold any
+//! The invariant: what [`Templates::that_may_hold`] denies no text of the template has. A slot is taken to hold any
 //! bytes of its [`Class`], in any number.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
-
+use super::Builder;
 use super::bytes::ByteSet;
+use super::forms::{self, Forms, Piece, Slot};
 use super::needle::Needle;
-use super::{Shapes, Slot};
+use crate::Origin;
+use crate::block::header::{decode_origin, origin_code};
+use crate::block::wire::{Input, Malformed, put_bytes, put_varint};
 
-/// Bytes that the templates of all open parts may take. Beyond it no more are remembered until a part is closed.
-const MAX_BYTES: usize = 32 << 20;
-/// Needles for each part of which it is remembered what templates may hold them: those asked for last.
+/// Needles of which it is remembered what templates may hold them: those asked for last.
 const MAX_NEEDLES: usize = 8;
-/// What a map and its lists take beside the bytes of an entry, about.
-const ENTRY_BYTES: usize = 64;
+/// Most columns and pairs of a dictionary, as a bound for readers.
+const MAX_NAMES: usize = 1 << 16;
 
-/// How much more the templates of all parts together may take.
-#[derive(Debug)]
-pub(crate) struct Budget(AtomicUsize);
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self(AtomicUsize::new(MAX_BYTES))
-    }
-}
-
-impl Budget {
-    fn take(&self, bytes: usize) -> bool {
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
-    }
-}
-
-/// The templates of one part.
+/// Templates, by number.
 #[derive(Debug)]
 pub(crate) struct Templates {
-    budget: Arc<Budget>,
-    known: Mutex<Known>,
-}
-
-#[derive(Debug, Default)]
-struct Known {
-    /// By block and column, the number of the template of each shape.
-    columns: HashMap<(u32, usize), Box<[u16]>>,
-    /// By hash; equal hashes do not make equal templates.
-    numbers: HashMap<u128, u16>,
-    templates: Vec<Template>,
-    needles: Vec<Asked>,
-    /// Taken out of the budget.
-    bytes: usize,
-}
-
-/// Literals, one after the other, and where slots of which class stand between them.
-#[derive(Debug, PartialEq, Eq)]
-struct Template {
-    text: Box<[u8]>,
-    slots: Box<[(u32, Class)]>,
+    forms: Forms,
+    /// Of the values of each column.
+    classes: Vec<Class>,
+    pairs: Vec<(Origin, Arc<str>)>,
+    asked: Mutex<Vec<Asked>>,
 }
 
 /// A needle, and which templates may hold it, by number, as far as asked.
@@ -76,23 +40,23 @@ struct Asked {
     may_hold: Vec<Option<bool>>,
 }
 
-/// What bytes a value may have: few classes, so that a template is the same in all blocks.
+/// What bytes a value may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Class {
-    Decimal,
-    Hex,
-    Word,
-    Any,
+pub(super) enum Class {
+    Decimal = 1,
+    Hex = 2,
+    Word = 3,
+    Any = 4,
 }
 
 impl Class {
     const ALL: [Self; 4] = [Self::Decimal, Self::Hex, Self::Word, Self::Any];
 
     const fn bytes(self) -> ByteSet {
-        const DECIMAL: ByteSet = ByteSet::of_few(b"0123456789.");
-        const HEX: ByteSet = ByteSet::of_few(b"0123456789abcdef.");
+        const DECIMAL: ByteSet = ByteSet::of_few(b"0123456789");
+        const HEX: ByteSet = ByteSet::of_few(b"0123456789abcdef");
         const WORD: ByteSet =
-            ByteSet::of_few(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-_");
+            ByteSet::of_few(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-");
         match self {
             Self::Decimal => DECIMAL,
             Self::Hex => HEX,
@@ -101,191 +65,162 @@ impl Class {
         }
     }
 
-    /// The narrowest class of values that have these bytes.
-    fn of(set: Option<ByteSet>) -> Self {
-        let holds = |class: &Self| set.is_some_and(|set| set.is_within(class.bytes()));
-        Self::ALL.into_iter().find(holds).unwrap_or(Self::Any)
+    const fn index(self) -> usize {
+        self as usize - 1
     }
 }
 
+/// The templates of all blocks of `builder`: parameters and content.
+pub(super) fn encode(builder: &Builder) -> (Vec<u8>, Vec<u8>) {
+    let (mut params, mut raw) = (Vec::new(), Vec::new());
+    put_varint(&mut params, builder.classes().len() as u64);
+    params.extend(builder.classes().map(|class| class as u8));
+    put_varint(&mut params, builder.pairs().len() as u64);
+    for (origin, name) in builder.pairs() {
+        params.push(origin_code(*origin));
+        put_bytes(&mut params, name.as_bytes());
+    }
+    forms::encode(builder.shapes(), &mut raw);
+    (params, raw)
+}
+
 impl Templates {
-    pub(crate) fn new(budget: Arc<Budget>) -> Self {
-        Self { budget, known: Mutex::default() }
+    /// Reads `number` templates.
+    pub(crate) fn decode(params: &[u8], raw: &[u8], number: usize) -> Result<Self, Malformed> {
+        if number > usize::from(u16::MAX) {
+            return Err(Malformed("number of templates"));
+        }
+        let mut input = Input::new(params);
+        let columns = input.len("columns of templates")?;
+        let class = |code: &u8| Class::ALL.into_iter().find(|class| *class as u8 == *code);
+        let classes: Option<Vec<Class>> =
+            input.take(columns, "columns of templates")?.iter().map(class).collect();
+        let classes = classes.ok_or(Malformed("class of a column"))?;
+        let mut pairs = Vec::new();
+        for _ in 0..input.len("pairs of templates")? {
+            let origin = decode_origin(input.u8("origin of a pair")?)?;
+            pairs.push((origin, input.str("name of a pair")?.into()));
+        }
+        if !input.is_empty() || columns > MAX_NAMES || pairs.len() > MAX_NAMES {
+            return Err(Malformed("parameters of templates"));
+        }
+        let mut input = Input::new(raw);
+        let forms = Forms::decode(&mut input, number, columns, pairs.len())?;
+        if !input.is_empty() {
+            return Err(Malformed("end of the templates"));
+        }
+        Ok(Self { forms, classes, pairs, asked: Mutex::default() })
     }
 
-    /// Whether values of each shape of `column` of block `block` may hold the needle; `None` when its templates are
-    /// not known.
-    pub(super) fn shapes_that_may_hold(
-        &self,
-        block: u32,
-        column: usize,
-        needle: &Needle,
-    ) -> Option<Vec<bool>> {
+    pub(super) const fn forms(&self) -> &Forms {
+        &self.forms
+    }
+
+    /// Number of columns that slots may name.
+    pub(super) const fn columns(&self) -> usize {
+        self.classes.len()
+    }
+
+    /// Origin and name of a pair that slots may name.
+    pub(crate) fn pair(&self, number: u32) -> Option<&(Origin, Arc<str>)> {
+        self.pairs.get(number as usize)
+    }
+
+    /// Bytes of memory, about.
+    pub(crate) fn memory(&self) -> usize {
+        self.forms.text().len() + size_of_val(self.forms.all_pieces()) + 8 * self.forms.len()
+    }
+
+    /// Whether texts of each of these templates may hold the needle; `None` when that cannot be told.
+    pub(crate) fn that_may_hold(&self, numbers: &[u16], needle: &Needle) -> Option<Vec<bool>> {
         if needle.is_empty() || !needle.has_places() {
             return None;
         }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Known { columns, templates, needles, .. } = &mut *known;
-        let numbers = columns.get(&(block, column))?;
-        let is_asked =
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it =
             |asked: &Asked| asked.ignores_case == needle.ignores_case() && asked.bytes == needle.bytes;
-        let asked = match needles.iter().position(is_asked) {
-            Some(at) => needles.remove(at),
+        let known = match asked.iter().position(is_it) {
+            Some(at) => asked.remove(at),
             None => Asked {
                 bytes: needle.bytes.clone(),
                 ignores_case: needle.ignores_case(),
                 places: Class::ALL.map(|class| needle.places_of(class.bytes())),
-                may_hold: Vec::new(),
+                may_hold: vec![None; self.forms.len()],
             },
         };
-        needles.truncate(MAX_NEEDLES - 1);
-        needles.insert(0, asked);
-        let Asked { places, may_hold: verdicts, .. } = &mut needles[0];
-        verdicts.resize(templates.len(), None);
-        let verdict = |number: &u16| {
-            let number = usize::from(*number);
-            *verdicts[number].get_or_insert_with(|| templates[number].may_hold(needle, places))
+        asked.truncate(MAX_NEEDLES - 1);
+        asked.insert(0, known);
+        let Asked { places, may_hold, .. } = &mut asked[0];
+        // A template that there is not is somebody else's to complain of.
+        let mut verdict = |number: &u16| match may_hold.get_mut(usize::from(*number)) {
+            Some(known) => *known.get_or_insert_with(|| self.may_hold(usize::from(*number), needle, places)),
+            None => true,
         };
-        Some(numbers.iter().map(verdict).collect())
+        Some(numbers.iter().map(&mut verdict).collect())
     }
 
-    /// Remembers the shapes of a column. `bytes_of` gives the bytes that values of a column of theirs may have.
-    pub(super) fn remember(
-        &self,
-        block: u32,
-        column: usize,
-        shapes: &Shapes,
-        bytes_of: impl Fn(usize) -> Option<ByteSet>,
-    ) {
-        if self.known.lock().unwrap_or_else(PoisonError::into_inner).columns.contains_key(&(block, column)) {
-            return;
-        }
-        let classes: Vec<Class> = shapes.columns().map(|number| Class::of(bytes_of(number))).collect();
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Known { columns, numbers, templates, bytes, .. } = &mut *known;
-        let mut own = Vec::with_capacity(shapes.len());
-        // Most are known: they are told by their hash, without memory of their own.
-        let mut reading = Reading::default();
-        for shape in 0..shapes.len() {
-            let text = shapes.text_of(shape);
-            let hash = reading.read(shapes, shape, &classes);
-            if let Some(number) = numbers.get(&hash) {
-                let known = &templates[usize::from(*number)];
-                if *known.text != *text || *known.slots != *reading.slots {
-                    return; // somebody made up a message that collides with another
-                }
-                own.push(*number);
-                continue;
-            }
-            let template = Template { text: text.into(), slots: reading.slots.as_slice().into() };
-            let size = template.text.len() + size_of_val(&*template.slots) + ENTRY_BYTES;
-            let Ok(number) = u16::try_from(templates.len()) else { return };
-            if !self.budget.take(size) {
-                return;
-            }
-            *bytes += size;
-            numbers.insert(hash, number);
-            templates.push(template);
-            own.push(number);
-        }
-        let size = own.len() * 2 + ENTRY_BYTES;
-        if self.budget.take(size) {
-            *bytes += size;
-            columns.insert((block, column), own.into());
-        }
-    }
-}
-
-impl Drop for Templates {
-    fn drop(&mut self) {
-        let known = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.budget.0.fetch_add(known.bytes, Ordering::Relaxed);
-    }
-}
-
-/// The slots of a template as it is read, in memory that the next one uses again.
-#[derive(Debug, Default)]
-struct Reading {
-    slots: Vec<(u32, Class)>,
-    key: Vec<u8>,
-}
-
-impl Reading {
-    /// Reads the slots of a shape; gives the hash of the template.
-    fn read(&mut self, shapes: &Shapes, shape: usize, classes: &[Class]) -> u128 {
-        let Self { slots, key } = self;
-        slots.clear();
-        key.clear();
-        let mut at = 0;
-        for piece in shapes.pieces(shape) {
-            at += shapes.literal(piece).len() as u32;
-            let class = match piece.slot {
-                Some(Slot::Column(column)) => classes[column as usize],
-                Some(Slot::Pair(_)) => Class::Any,
-                None => continue,
-            };
-            slots.push((at, class));
-            key.extend_from_slice(&at.to_le_bytes());
-            key.push(class as u8);
-        }
-        xxh3_128_with_seed(shapes.text_of(shape), xxh3_64(key))
-    }
-}
-
-impl Template {
-    /// Whether a text of this template may hold the needle, with its [`Asked::places`].
-    fn may_hold(&self, needle: &Needle, places: &[u64; Class::ALL.len()]) -> bool {
+    /// Whether a text of template `number` may hold the needle, with its [`Asked::places`].
+    fn may_hold(&self, number: usize, needle: &Needle, places: &[u64; Class::ALL.len()]) -> bool {
         let whole = 1_u64 << (needle.bytes.len() - 1);
         // Bit i: the first i + 1 bytes of the needle may end here.
         let mut ending = 0_u64;
-        let mut slots = self.slots.iter().peekable();
-        for at in 0..=self.text.len() {
-            while let Some((_, class)) = slots.next_if(|(slot, _)| *slot as usize == at) {
-                let places = places[*class as usize];
-                loop {
-                    let longer = ending | ((ending << 1 | 1) & places);
-                    if longer == ending {
-                        break;
-                    }
-                    ending = longer;
-                }
+        for piece in self.forms.pieces(number) {
+            for byte in self.forms.literal(piece) {
+                ending = (ending << 1 | 1) & needle.places(*byte);
                 if ending & whole != 0 {
                     return true;
                 }
             }
-            let Some(byte) = self.text.get(at) else { break };
-            ending = (ending << 1 | 1) & needle.places(*byte);
+            let places = places[self.class_of(piece).index()];
+            loop {
+                let longer = ending | ((ending << 1 | 1) & places);
+                if longer == ending || piece.slot.is_none() {
+                    break;
+                }
+                ending = longer;
+            }
             if ending & whole != 0 {
                 return true;
             }
         }
         false
     }
+
+    /// What the value behind a piece may be like.
+    fn class_of(&self, piece: &Piece) -> Class {
+        match piece.slot {
+            Some(Slot::Column(column)) => self.classes[column as usize],
+            Some(Slot::Pair(_)) | None => Class::Any,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::block::Lines;
 
-    fn template(pieces: &[&str], class: Class) -> Template {
-        let (mut text, mut slots) = (Vec::new(), Vec::new());
-        for (i, piece) in pieces.iter().enumerate() {
-            if i > 0 {
-                slots.push((text.len() as u32, class));
-            }
-            text.extend_from_slice(piece.as_bytes());
+    fn templates(texts: &[&str]) -> Templates {
+        let mut builder = Builder::default();
+        let mut lines = Lines::default();
+        (0..200).for_each(|i| lines.push(texts[i % texts.len()].as_bytes()));
+        assert!(builder.cut_text(&lines));
+        let (params, raw) = encode(&builder);
+        for len in 0..raw.len() {
+            assert!(Templates::decode(&params, &raw[..len], builder.shapes().len()).is_err());
         }
-        Template { text: text.into(), slots: slots.into() }
+        Templates::decode(&params, &raw, builder.shapes().len()).unwrap()
     }
 
     #[test]
     fn a_template_denies_what_no_text_of_it_can_hold() {
-        let took = template(&["order ", " took ", " ms"], Class::Decimal);
+        let templates = templates(&["order 4711 took 17 ms"]);
+        assert_eq!(templates.forms.len(), 1);
         for (needle, expected) in [
             ("took", true),
             ("order  took", true), // a value without a byte is thought possible
             ("order 7 took", true),
-            ("17 took 4.2 ms", true),
+            ("17 took 42 ms", true),
             ("4711", true),
             ("r 1", true),
             ("took ms", false),
@@ -295,33 +230,19 @@ mod tests {
             ("order 7b", false),
             ("Took", false),
         ] {
-            let holds = |needle: &Needle| {
-                took.may_hold(needle, &Class::ALL.map(|class| needle.places_of(class.bytes())))
-            };
+            let holds = |needle: &Needle| templates.that_may_hold(&[0], needle).unwrap()[0];
             assert_eq!(holds(&Needle::exact(needle.as_bytes())), expected, "{needle}");
             assert_eq!(holds(&Needle::ignoring_case(needle)), expected || needle == "Took", "{needle}");
         }
     }
 
     #[test]
-    fn classes_are_the_narrowest_that_hold_all_bytes() {
-        for (bytes, class) in
-            [(&b"09"[..], Class::Decimal), (b"0a", Class::Hex), (b"0x", Class::Word), (b" ", Class::Any)]
-        {
-            assert_eq!(Class::of(Some(ByteSet::of(bytes))), class);
-        }
-        assert_eq!(Class::of(Some(ByteSet::of("é".as_bytes()))), Class::Any);
-        assert_eq!(Class::of(None), Class::Any);
-    }
-
-    #[test]
-    fn what_is_taken_of_the_budget_is_given_back() {
-        let budget = Arc::new(Budget::default());
-        let templates = Templates::new(Arc::clone(&budget));
-        assert!(budget.take(100));
-        templates.known.lock().unwrap().bytes = 100;
-        assert!(!budget.take(MAX_BYTES));
-        drop(templates);
-        assert!(budget.take(MAX_BYTES));
+    fn slots_hold_what_their_values_may_have() {
+        let templates = templates(&["id 0123456789abcdef of node17 took 5", "node a at 12:30 of x9"]);
+        let may = |needle: &str| templates.that_may_hold(&[0, 1], &Needle::exact(needle.as_bytes())).unwrap();
+        assert_eq!(may("id ff of NODE-2 took 1"), [true, false]);
+        assert_eq!(may("id fg of"), [false, false]);
+        assert_eq!(may("took 1a"), [false, false]);
+        assert_eq!(may("a at 1"), [false, true]);
     }
 }

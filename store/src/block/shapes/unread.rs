@@ -15,10 +15,10 @@ impl Block {
     /// Bytes that values of column `number` may have, as far as is known without reading it.
     pub(in crate::block) fn bytes_of(&self, number: usize) -> Option<ByteSet> {
         let meta = self.column_meta(number)?;
-        if meta.encoding != code::SHAPES {
+        if !Column::is_of_shapes(meta) {
             return Column::bytes_of(meta);
         }
-        let outline = Outline::decode(&meta.params).ok()??;
+        let outline = Outline::of_column(meta).ok()??;
         let mut set = outline.literals;
         for nested in outline.columns {
             set.add(Column::bytes_of(self.column_meta(nested)?)?);
@@ -62,10 +62,10 @@ impl Finder<'_> {
         number: usize,
         part: &Part,
     ) -> Result<bool, BlockError> {
-        if meta.encoding != code::SHAPES {
+        if !Column::is_of_shapes(meta) {
             return Ok(false);
         }
-        let outline = Outline::decode(&meta.params).map_err(|wrong| self.block.malformed(wrong))?;
+        let outline = Outline::of_column(meta).map_err(|wrong| self.block.malformed(wrong))?;
         let Some(outline) = outline.filter(|outline| outline.is_within_values(self.needle, part)) else {
             return Ok(false);
         };

@@ -1,0 +1,84 @@
+//! Which templates of a dictionary a column has: a list of numbers that is read with the header of its block.
+
+use crate::block::wire::{Input, Malformed, put_varint};
+
+/// How a list is written.
+mod form {
+    /// Bit `i % 8` of byte `i / 8` says whether number `i` is in the list.
+    pub(super) const BITS: u8 = 0;
+    /// The difference of each number to the one before, less one.
+    pub(super) const STEPS: u8 = 1;
+}
+
+/// Appends `numbers`, which ascend, in the shorter form.
+pub(super) fn encode(numbers: &[u16], out: &mut Vec<u8>) {
+    let mut steps = Vec::new();
+    let mut next = 0_u64;
+    for number in numbers {
+        put_varint(&mut steps, u64::from(*number) - next);
+        next = u64::from(*number) + 1;
+    }
+    let bits = next.div_ceil(8) as usize;
+    put_varint(out, numbers.len() as u64);
+    if steps.len() <= bits {
+        out.push(form::STEPS);
+        return out.extend_from_slice(&steps);
+    }
+    out.push(form::BITS);
+    let start = out.len();
+    out.resize(start + bits, 0);
+    numbers.iter().for_each(|number| out[start + usize::from(*number / 8)] |= 1 << (number % 8));
+}
+
+/// Reads a list that takes the rest of `input`.
+pub(crate) fn decode(mut input: Input<'_>) -> Result<Vec<u16>, Malformed> {
+    const WRONG: Malformed = Malformed("templates of a column");
+    let len = input.len("templates of a column")?;
+    let mut numbers = Vec::with_capacity(len.min(input.rest().len() * 8));
+    match input.u8("templates of a column")? {
+        form::BITS => {
+            for (byte, bits) in input.rest().iter().enumerate() {
+                for bit in (0..8).filter(|bit| bits >> bit & 1 == 1) {
+                    numbers.push(u16::try_from(byte * 8 + bit).map_err(|_| WRONG)?);
+                }
+            }
+        }
+        form::STEPS => {
+            let mut next = 0_u64;
+            while !input.is_empty() {
+                let number = next.saturating_add(input.varint("template")?);
+                numbers.push(u16::try_from(number).map_err(|_| WRONG)?);
+                next = number + 1;
+            }
+        }
+        _ => return Err(WRONG),
+    }
+    if numbers.len() == len { Ok(numbers) } else { Err(WRONG) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn lists_read_back_in_either_form(
+            numbers in prop_oneof![
+                prop::collection::btree_set(0..400_u16, 0..300),
+                prop::collection::btree_set(any::<u16>(), 0..20),
+            ],
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let numbers: Vec<u16> = BTreeSet::into_iter(numbers).collect();
+            let mut out = Vec::new();
+            encode(&numbers, &mut out);
+            prop_assert_eq!(decode(Input::new(&out)), Ok(numbers.clone()));
+            let cut = cut.index(out.len());
+            prop_assert!(decode(Input::new(&out[..cut])).is_err() || numbers.is_empty());
+        }
+    }
+}
