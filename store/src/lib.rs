@@ -56,4 +56,4 @@ pub use prune::{Prune, Text};
 pub use reader::{BlockQuery, BlockRef, Candidates, Reader, Snapshot, Stats, StreamInfo, WindowStats};
 pub use record::{Labels, Origin, Pair, Record, StreamId, TimeRange};
 pub use spans::{SpanRow, StoredSpan, TraceBatch, TraceQuery, TraceRows};
-pub use writer::{Batch, Committed, Container, CursorUpdate, Gap, GapReason, Loader, Writer};
+pub use writer::{Batch, Committed, Container, CursorUpdate, Gap, GapReason, Loader, Position, Writer};

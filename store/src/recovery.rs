@@ -97,6 +97,7 @@ pub(crate) fn open(
             "a row of the catalog is not as it was written; `binnacle verify` checks the rest"
         );
     }
+    catalog.distrust_damaged_positions()?;
     let streams = Streams::new(&stream_rows, last_stream);
     Ok(Recovered { catalog, streams, state, window_ns: found_window_ns, next_seq, last_window, last_part })
 }

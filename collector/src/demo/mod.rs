@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use store::record::attribute;
 use store::writer::StoreError;
-use store::{Batch, Container, CursorUpdate, Labels, Origin, Pair, Record, Writer};
+use store::{Batch, Container, CursorUpdate, Labels, Origin, Pair, Position, Record, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::IngestConfig;
@@ -51,7 +51,7 @@ pub async fn run(
     cancel: CancellationToken,
 ) -> Result<(), StoreError> {
     let now_ns = now_ns();
-    let first_time = writer.cursor(SOURCE)?.is_none();
+    let first_time = writer.cursor(SOURCE)? == Position::Unset;
     let start_ns = if first_time { now_ns - HISTORY_NS } else { now_ns };
     let seed = now_ns.cast_unsigned(); // ids of two runs differ
     let mut demo = Demo::new(&config, enricher, Traffic::new(seed, start_ns), now_ns);

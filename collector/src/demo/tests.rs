@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use store::Level;
+use store::{Level, Position};
 
 use super::*;
 
@@ -123,7 +123,8 @@ async fn the_first_run_makes_history_and_the_next_does_not() {
 }
 
 /// Whether a position is of the last minute.
-fn is_recent(position: Option<Vec<u8>>) -> bool {
-    let bytes = position.and_then(|position| <[u8; 8]>::try_from(position).ok());
+fn is_recent(position: Position) -> bool {
+    let Position::At(bytes) = position else { return false };
+    let bytes = <[u8; 8]>::try_from(bytes).ok();
     bytes.is_some_and(|bytes| i64::from_le_bytes(bytes) > now_ns() - 60_000_000_000)
 }

@@ -80,6 +80,6 @@ mod tests {
             coverage.write(&writer).await.unwrap();
             assert_eq!(writer.reader().coverage().unwrap(), [(source.clone(), covered)]);
         }
-        assert_eq!(writer.cursor(&source).unwrap(), Some(vec![1]));
+        assert_eq!(writer.cursor(&source).unwrap(), store::Position::At(vec![1]));
     }
 }

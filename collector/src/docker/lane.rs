@@ -136,9 +136,9 @@ impl Lane {
         self.assembler.open_ns()
     }
 
-    /// The log is another one now: positions in the old one mean nothing.
-    pub(super) fn forget(&mut self) {
-        self.emitted = None;
+    /// The next message comes behind `emitted`; `None` where the log is another one now.
+    pub(super) const fn goes_on_behind(&mut self, emitted: Option<Mark>) {
+        self.emitted = emitted;
     }
 
     /// Age of the container's newest line, in seconds.

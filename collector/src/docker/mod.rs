@@ -37,6 +37,7 @@ mod pace;
 mod partial;
 mod pass;
 mod poll;
+mod regain;
 mod select;
 mod shared;
 mod sink;

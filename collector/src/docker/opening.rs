@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use regex::bytes::Regex;
-use store::{GapReason, StoreError};
+use store::{GapReason, Position, StoreError, Writer};
 
 use super::container::Description;
 use super::cursor::{Cursor, CursorError};
@@ -13,6 +13,7 @@ use super::frames::Stream;
 use super::lane::{Lane, Shape};
 use super::partial::Assembler;
 use super::pass::{Log, Start};
+use super::regain::{self, Latest};
 use super::shared::Shared;
 use super::sink::{Sink, Stopped};
 use super::timestamp;
@@ -37,6 +38,36 @@ pub(super) enum OpenError {
     Store(#[from] StoreError),
 }
 
+/// Where the reading of a log begins.
+enum Begin {
+    /// It was not read before.
+    Anew,
+    Behind(Cursor),
+    /// The position is damaged: behind what is stored.
+    BehindStored([Option<Latest>; 2]),
+}
+
+impl Begin {
+    /// What the store knows of the container; `history` when it was there before this process.
+    fn read(writer: &Writer, id: &str, created_ns: i64, history: bool) -> Result<Self, OpenError> {
+        let reader = writer.reader();
+        let regain = || Ok(Self::BehindStored(regain::latest(&reader, id, created_ns)?));
+        match writer.cursor(&source(id))? {
+            Position::At(bytes) => Ok(Self::Behind(Cursor::from_bytes(&bytes)?)),
+            Position::Damaged => regain(),
+            Position::Unset if !history => Ok(Self::Anew),
+            // The key of a damaged row may be another now.
+            Position::Unset => {
+                let was_read = reader.containers()?.iter().any(|row| row.id == id && row.was_read());
+                match if was_read { regain()? } else { Self::Anew } {
+                    Self::BehindStored([None, None]) => Ok(Self::Anew),
+                    begin => Ok(begin),
+                }
+            }
+        }
+    }
+}
+
 /// Name of a container's log in the catalog.
 pub(super) fn source(id: &str) -> String {
     format!("docker/{id}")
@@ -50,15 +81,18 @@ pub(super) async fn open(
 ) -> Result<Result<Log, OpenError>, Stopped> {
     let source = source(&container.id);
     let stored = {
-        let (writer, source) = (shared.outlet.writer.clone(), source.clone());
+        let (writer, id, created_ns) =
+            (shared.outlet.writer.clone(), container.id.clone(), container.created_ns);
         // The catalog is read from disk.
-        shared.unless_stopped(tokio::task::spawn_blocking(move || writer.cursor(&source))).await?
+        let read = tokio::task::spawn_blocking(move || Begin::read(&writer, &id, created_ns, history));
+        shared.unless_stopped(read).await?
     };
     let Ok(stored) = stored else { return Err(Stopped) };
-    let cursor = match stored.map(|bytes| bytes.as_deref().map(Cursor::from_bytes).transpose()) {
-        Err(error) => return Ok(Err(error.into())),
-        Ok(Err(error)) => return Ok(Err(error.into())),
-        Ok(Ok(cursor)) => cursor.unwrap_or_default(),
+    let (cursor, lost_place) = match stored {
+        Err(error) => return Ok(Err(error)),
+        Ok(Begin::Anew) => (Cursor::default(), None),
+        Ok(Begin::Behind(cursor)) => (cursor, None),
+        Ok(Begin::BehindStored(latest)) => (Cursor::default(), Some(latest)),
     };
     let chunk_size = shared.engine.borrow().as_ref().map_or(usize::MAX, Engine::chunk_size);
     let max_line = usize::try_from(shared.config.max_line_bytes.0).unwrap_or(usize::MAX);
@@ -71,8 +105,13 @@ pub(super) async fn open(
     let lanes = [lane(Stream::Stdout, out), lane(Stream::Stderr, err)];
     let sink = Sink::new(shared.outlet.clone(), source);
     let identity = (container.id.clone(), container.name.clone(), container.tty);
-    let start = start(shared, container, history);
+    let start = match lost_place {
+        // Nothing is stored of it: nothing is repeated.
+        Some([None, None]) => Start::First,
+        _ => start(shared, container, history),
+    };
     let mut log = Log::new(identity, start, cursor, lanes, sink, Arc::clone(shared));
+    log.lost_place = lost_place;
     log.compresses = container.compresses;
     log.files = files(shared, container);
     Ok(Ok(log))

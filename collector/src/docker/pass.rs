@@ -17,6 +17,7 @@ use super::lane::{self, Lane, Shape};
 use super::metrics::Mode;
 use super::pace::{self, Pace};
 use super::poll::Query;
+use super::regain::Latest;
 use super::shared::{Permits, Shared};
 use super::sink::{Sink, Stopped};
 use super::timestamp;
@@ -83,6 +84,8 @@ pub(super) struct Log {
     clock_unsure: bool,
     /// The last reply held nothing of what was read before.
     vanished: bool,
+    /// The stored position is damaged: what of each stream is stored last, by which it is to be found again.
+    pub(super) lost_place: Option<[Option<Latest>; 2]>,
     /// Docker compresses what it rotates.
     pub(super) compresses: bool,
     /// Its files, while the log is read from them and not through the API.
@@ -121,6 +124,7 @@ impl Log {
             clock: EngineClock::default(),
             clock_unsure: false,
             vanished: false,
+            lost_place: None,
             compresses: false,
             files: None,
         }
@@ -140,6 +144,10 @@ impl Log {
         let expected = self.pace.request(started);
         self.brought = Brought::default();
         self.vanished = false;
+        if let Some(latest) = self.lost_place {
+            self.regain(engine, latest).await?;
+            self.lost_place = None;
+        }
         let unread = self.cursor.is_empty();
         let outcome = match self.read_files(permits).await {
             Some(outcome) => outcome,

@@ -59,6 +59,11 @@ impl Query {
         }
     }
 
+    /// All of this time and later, and what the order of the log puts beside it.
+    pub(super) const fn from(ns: i64) -> Self {
+        Self { since_ns: Some(ns.saturating_sub(DISORDER_NS)), tail: None }
+    }
+
     /// The request after a reply to this one that did not reach back far enough.
     pub(super) fn wider(self) -> Self {
         let tail = self.tail.map(|tail| tail.saturating_mul(GROWTH)).filter(|tail| *tail <= MAX_TAIL);

@@ -1,7 +1,7 @@
 //! The stored spans that are not sent yet: those after a sequence number that is stored with them.
 
 use correlation::Span;
-use store::{CursorUpdate, Reader, StoreError, TraceBatch, Writer};
+use store::{CursorUpdate, Position, Reader, StoreError, TraceBatch, Writer};
 
 use super::ExportMetrics;
 
@@ -111,13 +111,20 @@ impl Queue {
 
 /// The stored position. Where there is none, export begins now: history is for `export-traces`.
 fn begin(writer: &Writer) -> Result<u64, StoreError> {
-    let stored = writer.cursor(SOURCE)?;
-    if let Some(position) = stored.and_then(|bytes| std::str::from_utf8(&bytes).ok()?.parse().ok()) {
-        return Ok(position);
-    }
-    let position = writer.reader().span_stats()?.last_seq;
+    let position = match writer.cursor(SOURCE)? {
+        Position::At(bytes) if let Some(position) = parse(&bytes) => return Ok(position),
+        Position::Unset => writer.reader().span_stats()?.last_seq,
+        Position::At(_) | Position::Damaged => {
+            tracing::warn!("how far spans were exported is damaged: those that are stored are sent again");
+            0
+        }
+    };
     store_position(writer, position)?;
     Ok(position)
+}
+
+fn parse(bytes: &[u8]) -> Option<u64> {
+    std::str::from_utf8(bytes).ok()?.parse().ok()
 }
 
 fn store_position(writer: &Writer, position: u64) -> Result<(), StoreError> {

@@ -12,7 +12,7 @@ use bollard::query_parameters::ListContainersOptionsBuilder;
 use futures_util::{Stream, StreamExt};
 use prometheus::IntCounter;
 use store::lifecycle::Action;
-use store::{Container, Record, Writer};
+use store::{Container, Position, Record, Writer};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -68,7 +68,17 @@ impl Past {
     /// # Errors
     /// When the catalog cannot be read.
     pub fn read(writer: &Writer) -> Result<Self, store::StoreError> {
-        Ok(Self { position: writer.cursor(SOURCE)?, rows: writer.reader().containers()? })
+        let position = match writer.cursor(SOURCE)? {
+            Position::Unset => None,
+            Position::At(bytes) => Some(bytes),
+            Position::Damaged => {
+                tracing::warn!(
+                    "what was heard of containers before is damaged; their present state tells what changed"
+                );
+                None
+            }
+        };
+        Ok(Self { position, rows: writer.reader().containers()? })
     }
 }
 

@@ -4,7 +4,7 @@
 //! records, and the next `run` or `collect` makes the traces.
 
 use serde::{Deserialize, Serialize};
-use store::{CursorUpdate, Record, StoreError, TimeRange, Writer};
+use store::{CursorUpdate, Position, Record, StoreError, TimeRange, Writer};
 
 use super::has_id;
 
@@ -58,7 +58,13 @@ pub(crate) fn nothing() -> CursorUpdate {
 }
 
 fn read(writer: &Writer) -> Result<Option<Range>, StoreError> {
-    Ok(writer.cursor(SOURCE)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    let range = match writer.cursor(SOURCE)? {
+        Position::Unset => return Ok(None),
+        Position::At(bytes) => serde_json::from_slice(&bytes).ok(),
+        Position::Damaged => None,
+    };
+    // What was left to do is not known: all of it is. Traces that are there already are not stored again.
+    Ok(Some(range.unwrap_or(Range { first_ns: i64::MIN, last_ns: i64::MAX })))
 }
 
 fn cursor(range: Option<Range>) -> CursorUpdate {

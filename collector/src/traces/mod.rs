@@ -141,9 +141,23 @@ impl Maker {
         }
     }
 
+    /// How far traces have been made, `None` in a folder where nobody has.
+    fn position(&self) -> Result<Option<Position>, StoreError> {
+        let position = match self.writer.cursor(SOURCE)? {
+            store::Position::Unset => return Ok(None),
+            store::Position::At(bytes) => serde_json::from_slice(&bytes).ok(),
+            store::Position::Damaged => None,
+        };
+        if position.is_none() {
+            tracing::warn!("how far traces have been made is damaged: all that is stored is read again");
+        }
+        // What is there already is not stored again.
+        Ok(Some(position.unwrap_or(Position { commit: 0, from_ns: i64::MIN })))
+    }
+
     /// Traces from the stored position on, up to the latest commit.
     fn begin(&mut self, stop: &CancellationToken) -> Result<Progress, StoreError> {
-        let position = self.writer.cursor(SOURCE)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let position = self.position()?;
         let snapshot = self.reader.snapshot()?;
         let commit = snapshot.last_commit();
         let mut open = OpenTraces::new(self.config.clone());

@@ -16,7 +16,7 @@ use crate::error::StoreError;
 use crate::readings;
 use crate::record::{StreamId, TimeRange};
 use crate::spans;
-use crate::writer::{Container, Gap, GapReason};
+use crate::writer::{Container, Gap, GapReason, Position};
 
 /// A reading connection.
 #[derive(Debug)]
@@ -100,14 +100,22 @@ impl CatalogReader {
     }
 
     /// The position of `source`.
-    pub(crate) fn cursor(&self, source: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(crate) fn cursor(&self, source: &str) -> Result<Position, StoreError> {
         let read = || {
             self.connection
-                .prepare_cached("SELECT position FROM cursors WHERE source = ?1")?
-                .query_row([source], |row| row.get::<_, Option<Vec<u8>>>(0))
+                .prepare_cached("SELECT * FROM cursors WHERE source = ?1")?
+                .query_row([source], |row| Ok((row.get::<_, Option<Vec<u8>>>("position")?, is_whole(row)?)))
                 .optional()
         };
-        Ok(read().map_err(self.fail.of("read a cursor"))?.flatten())
+        let Some((position, is_whole)) = read().map_err(self.fail.of("read a cursor"))? else {
+            return Ok(Position::Unset);
+        };
+        Ok(match position {
+            _ if !is_whole => Position::Damaged,
+            Some(bytes) if bytes.is_empty() => Position::Damaged,
+            Some(bytes) => Position::At(bytes),
+            None => Position::Unset,
+        })
     }
 
     /// The sources that begin with `prefix` and have a position, with it.
@@ -348,6 +356,26 @@ pub(super) fn streams_after(connection: &Connection, after: StreamId) -> rusqlit
         streams.push(StreamRow { id, labels: Arc::new(labels), min_ns, max_ns });
     }
     Ok(streams)
+}
+
+/// Whether a row of `cursors` is as it was written. Rows of an early format have no checksum.
+fn is_whole(row: &Row<'_>) -> rusqlite::Result<bool> {
+    let Ok(Some(stored)) = row.get::<_, Option<i64>>("checksum") else { return Ok(true) };
+    let (source, position): (String, Option<Vec<u8>>) = (row.get("source")?, row.get("position")?);
+    Ok(checksum::of_cursor(&source, position.as_deref(), row.get("covered_ns")?) == stored)
+}
+
+/// Sources whose row in `cursors` is not as it was written.
+pub(super) fn damaged_positions(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare("SELECT * FROM cursors ORDER BY source")?;
+    let mut rows = statement.query([])?;
+    let mut damaged = Vec::new();
+    while let Some(row) = rows.next()? {
+        if !is_whole(row)? {
+            damaged.push(row.get("source")?);
+        }
+    }
+    Ok(damaged)
 }
 
 /// Rows whose checksum does not fit, in words. Those of an earlier format have none.

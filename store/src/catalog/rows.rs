@@ -91,6 +91,14 @@ pub(super) fn update_cursors(
     Ok(())
 }
 
+/// Makes a damaged row say that it was: an empty position, and no time.
+pub(super) fn distrust_cursor(transaction: &Transaction<'_>, source: &str) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("UPDATE cursors SET position = x'', covered_ns = NULL WHERE source = ?1")?
+        .execute([source])?;
+    seal_cursor(transaction, source, Some(&[]), None)
+}
+
 /// Gives a row that has just changed its checksum.
 fn seal_cursor(
     transaction: &Transaction<'_>,

@@ -7,7 +7,9 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction};
 
-use super::rows::{advance_generation, delete_old, insert_gaps, insert_parts, store_all, update_cursors};
+use super::rows::{
+    advance_generation, delete_old, distrust_cursor, insert_gaps, insert_parts, store_all, update_cursors,
+};
 use super::{BatchRow, Failure, PartRow, StreamRow, WindowRow, connect, file_of, read, schema};
 use crate::error::StoreError;
 use crate::orphans;
@@ -137,6 +139,20 @@ impl CatalogWriter {
     /// Rows whose checksum does not fit, in words.
     pub(crate) fn wrong_rows(&self) -> Result<Vec<String>, StoreError> {
         read::wrong_rows(&self.connection).map_err(self.fail.of("check the rows"))
+    }
+
+    /// Takes back what rows of `cursors` say that are not as they were written, so that nobody goes by them.
+    pub(crate) fn distrust_damaged_positions(&mut self) -> Result<(), StoreError> {
+        let fail = self.fail.of("take back damaged positions");
+        let damaged = read::damaged_positions(&self.connection).map_err(&fail)?;
+        if damaged.is_empty() {
+            return Ok(());
+        }
+        let transaction = self.connection.transaction().map_err(&fail)?;
+        for source in &damaged {
+            distrust_cursor(&transaction, source).map_err(&fail)?;
+        }
+        transaction.commit().map_err(&fail)
     }
 
     /// Hands every stored batch to `each`, oldest first.

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use crate::verify;
-use crate::writer::{Batch, Writer};
+use crate::writer::{Batch, CursorUpdate, Position, Writer};
 use crate::{Config, GapReason, Labels, Level, Record, StoreError, TimeRange};
 
 fn open(dir: &Path) -> Result<Writer, StoreError> {
@@ -84,6 +84,36 @@ fn a_changed_row_is_counted_at_the_start() {
     catalog.execute_batch("UPDATE streams SET max_ns = max_ns + 1").unwrap();
     drop(catalog);
     assert_eq!(open_and_count(dir.path()).1, 1.0);
+}
+
+#[test]
+fn a_damaged_position_is_unknown_from_then_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let cursor = |source: &str| CursorUpdate {
+        source: source.to_owned(),
+        position: Some(b"5".to_vec()),
+        covered_ns: Some(5),
+    };
+    let cursors = ["a", "b", "c"].map(cursor).to_vec();
+    let writer = open(dir.path()).unwrap();
+    writer.append_blocking(Batch { cursors, ..Batch::default() }).unwrap();
+    drop(writer);
+    let catalog = rusqlite::Connection::open(dir.path().join("catalog.db")).unwrap();
+    catalog.execute_batch("UPDATE cursors SET position = x'36' WHERE source = 'a'").unwrap();
+    catalog.execute_batch("UPDATE cursors SET covered_ns = 6 WHERE source = 'b'").unwrap();
+    for _ in 0..2 {
+        let writer = open(dir.path()).unwrap();
+        let positions = ["a", "b", "c", "d"].map(|source| writer.cursor(source).unwrap());
+        let expected = [Position::Damaged, Position::Damaged, Position::At(b"5".to_vec()), Position::Unset];
+        assert_eq!(positions, expected);
+        assert_eq!(writer.reader().coverage().unwrap(), [("c".to_owned(), 5)]);
+    }
+    let writer = open(dir.path()).unwrap();
+    // Harmed while it is open: not believed either.
+    catalog.execute_batch("UPDATE cursors SET position = x'36' WHERE source = 'c'").unwrap();
+    assert_eq!(writer.cursor("c").unwrap(), Position::Damaged);
+    writer.append_blocking(Batch { cursors: vec![cursor("a")], ..Batch::default() }).unwrap();
+    assert_eq!(writer.cursor("a").unwrap(), Position::At(b"5".to_vec()));
 }
 
 #[test]

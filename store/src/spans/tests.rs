@@ -126,7 +126,7 @@ fn the_position_is_stored_with_the_traces_or_not_at_all() {
         .store_traces_blocking(TraceBatch { traces, cursors: vec![cursor(b"2")], ..TraceBatch::default() })
         .unwrap_err();
     assert!(refused.to_string().contains("above the limit"), "{refused}");
-    assert_eq!(writer.cursor("traces").unwrap(), Some(b"1".to_vec()));
+    assert_eq!(writer.cursor("traces").unwrap(), crate::Position::At(b"1".to_vec()));
     assert_eq!(writer.reader().coverage().unwrap(), [], "it is no source of records");
 }
 

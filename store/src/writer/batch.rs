@@ -29,6 +29,17 @@ pub struct CursorUpdate {
     pub covered_ns: Option<i64>,
 }
 
+/// Where a source goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// Nothing is stored under its key.
+    Unset,
+    /// Behind this, in the source's own notation.
+    At(Vec<u8>),
+    /// It was stored, and what is stored now is something else: damaged on disk. Not to be used.
+    Damaged,
+}
+
 /// A place where lines of a source may be missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use crate::error::StoreError;
-pub use batch::{Batch, Committed, Container, CursorUpdate, Gap, GapReason};
+pub use batch::{Batch, Committed, Container, CursorUpdate, Gap, GapReason, Position};
 pub use loader::Loader;
 
 use crate::block;
@@ -230,7 +230,7 @@ impl Writer {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub fn cursor(&self, source: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    pub fn cursor(&self, source: &str) -> Result<Position, StoreError> {
         self.inner.reader.catalog().cursor(source)
     }
 

@@ -156,8 +156,11 @@ impl Run {
     }
 
     fn stored(&self) -> u64 {
-        let position = self.writer().cursor(SOURCE).unwrap();
-        position.map_or(0, |bytes| String::from_utf8(bytes).unwrap().parse().unwrap())
+        match self.writer().cursor(SOURCE).unwrap() {
+            Position::Unset => 0,
+            Position::At(bytes) => String::from_utf8(bytes).unwrap().parse().unwrap(),
+            Position::Damaged => panic!("nobody harms it"),
+        }
     }
 
     fn expire(&mut self, windows: u8) -> Result<(), StoreError> {

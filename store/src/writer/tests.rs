@@ -65,7 +65,7 @@ fn an_append_is_visible_at_once_and_after_reopening_with_its_cursor() {
 
     let writer = open(dir.path());
     assert_eq!(lines(&writer.reader()), expected);
-    assert_eq!(writer.cursor("docker/1").unwrap(), Some(b"p2".to_vec()));
+    assert_eq!(writer.cursor("docker/1").unwrap(), Position::At(b"p2".to_vec()));
     assert_eq!(writer.cursors("docker/").unwrap().len(), 1);
     assert_eq!(writer.cursors("file/").unwrap(), []);
     let third = writer.append_blocking(batch(vec![record("a", 6, "w")], "p3")).unwrap();

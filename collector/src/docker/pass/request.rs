@@ -10,6 +10,7 @@ use super::super::engine::Engine;
 use super::super::frames::{DecodeError, Decoder, Frame, Stream};
 use super::super::lane::Lane;
 use super::super::poll::{End, Pass, Query, Verdict};
+use super::super::regain::{Latest, Search};
 use super::super::shared::Permits;
 use super::super::timestamp;
 use super::{Log, ReadError, Start};
@@ -87,6 +88,38 @@ impl Log {
         Ok(reach)
     }
 
+    /// Finds the place behind what is stored of this log.
+    pub(super) async fn regain(
+        &mut self,
+        engine: &Engine,
+        latest: [Option<Latest>; 2],
+    ) -> Result<(), ReadError> {
+        let Some(earliest_ns) = latest.iter().flatten().map(|latest| latest.ns).min() else { return Ok(()) };
+        let query = Query::from(earliest_ns);
+        let query = if self.compresses { query.for_compressed() } else { query };
+        let mut search = Search::new(latest, engine.chunk_size(), self.tty);
+        let mut reply = self.shared.unless_stopped(engine.logs.read(&self.id, query)).await??;
+        let mut decoder = Decoder::new(self.tty);
+        while let Some(chunk) = self.shared.unless_stopped(reply.chunk()).await?? {
+            decoder.push(&chunk);
+            while let Some(frame) = decoder.next_frame()? {
+                search.pass(&frame);
+            }
+        }
+        if let Some(frame) = decoder.finish()? {
+            search.pass(&frame);
+        }
+        self.cursor = search.end();
+        for stream in Stream::ALL {
+            self.lanes[stream.index()].goes_on_behind(self.cursor.stream(stream).mark);
+        }
+        tracing::warn!(
+            container = self.name,
+            "the stored position is damaged: reading goes on behind the lines that are stored"
+        );
+        Ok(())
+    }
+
     /// Messages are missing between what was read and `frame`: of `streams`.
     fn gap_before(&mut self, frame: &Frame, reason: GapReason, streams: &[Stream]) {
         let open_ns = self.lanes.iter().filter_map(Lane::open_ns).min();
@@ -126,7 +159,7 @@ impl Log {
                 self.gap(from_ns, timestamp::now_ns(), GapReason::Rotated);
                 self.end_lanes();
                 self.cursor = Cursor::default();
-                self.lanes.iter_mut().for_each(Lane::forget);
+                self.lanes.iter_mut().for_each(|lane| lane.goes_on_behind(None));
                 Reach::TooShort
             }
         }

@@ -100,6 +100,44 @@ async fn a_clock_set_back_loses_and_repeats_nothing() {
 }
 
 #[tokio::test]
+async fn a_damaged_position_is_found_again_by_what_is_stored() {
+    for harm in [
+        "UPDATE cursors SET position = CAST(replace(CAST(position AS TEXT), '1', '2') AS BLOB)",
+        "UPDATE cursors SET source = 'docker/x'",
+        "DELETE FROM cursors",
+    ] {
+        let site = Site::open(Kind::Docker);
+        site.engine.run("web");
+        let run = site.start().await;
+        let line = |i: i64| {
+            let text = if i % 10 == 9 { format!("  at line {i:03}") } else { format!("line {i:03}") };
+            site.engine.log("web", 1 + u8::from(i % 3 == 0), START_NS + i / 2 * SECOND_NS, &text);
+        };
+        (0..101).for_each(line);
+        // Nine of ten are records of their own.
+        run.stored(91).await;
+        run.end().await;
+        let catalog = rusqlite::Connection::open(site.dir.path().join("data/catalog.db")).unwrap();
+        assert!(catalog.execute(harm, []).unwrap() > 0, "{harm}");
+        drop(catalog);
+        (101..150).for_each(line);
+        let run = site.start().await;
+        let (lines, gaps) = run.stored(135).await;
+        assert_eq!(texts(&lines), (0..150).collect::<Vec<_>>(), "{harm}");
+        assert_eq!(gaps, [], "{harm}");
+        run.end().await;
+    }
+}
+
+/// Numbers of the lines.
+fn texts(lines: &[String]) -> Vec<u32> {
+    let lines = lines.iter().flat_map(|record| record.lines());
+    let mut numbers: Vec<u32> = lines.map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+#[tokio::test]
 async fn a_clock_set_back_while_the_collector_was_down_loses_nothing() {
     let site = Site::open(Kind::Docker);
     site.engine.run("web");
