@@ -3,8 +3,8 @@
 //! The invariant: the literals of a line's shape with the values of its slots between them are the line. What a
 //! value is made of is often known without reading it, so that a parser may trust a shape it has parsed once.
 
-use super::pairs::Values;
 use super::shapes::{Column, Resolved, Slot, is_number};
+use super::slot_values::{Entries, SlotValues, Source};
 use super::wire::Malformed;
 use super::{Block, BlockError, Shapes};
 
@@ -131,52 +131,9 @@ impl<'a> LineShapes<'a> {
                 } else {
                     none
                 };
-                (Source::Column { own, column, earlier: id.earlier }, resolved)
+                (Source::Column(column, Entries::of(self.shapes, own, id.earlier)), resolved)
             }
         };
-        Ok(SlotValues { block: self.block, shapes: self.shapes, source, resolved })
-    }
-}
-
-/// Values that stand in one slot of a shape.
-#[derive(Debug)]
-pub struct SlotValues<'a> {
-    block: &'a Block,
-    shapes: &'a Shapes,
-    source: Source<'a>,
-    /// The columns of nested shapes.
-    resolved: Resolved<'a>,
-}
-
-#[derive(Debug)]
-enum Source<'a> {
-    Pair(&'a Values),
-    Column { own: u32, column: &'a Column, earlier: usize },
-}
-
-impl SlotValues<'_> {
-    /// The value of line `row`, which must be of the shape; `buffer` is used where it has to be written out.
-    ///
-    /// # Errors
-    /// When the block is damaged.
-    ///
-    /// # Panics
-    /// When `row` is not less than [`Block::len`].
-    #[inline]
-    pub fn get<'b>(&'b self, row: usize, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], BlockError> {
-        let missing = || self.block.malformed(Malformed("a value is missing"));
-        match &self.source {
-            Source::Pair(values) => values.get(row).map(str::as_bytes).ok_or_else(missing),
-            Source::Column { own, column, earlier } => {
-                let entry = self.shapes.first(*own, row) + earlier;
-                if let Some(text) = column.text(entry) {
-                    return Ok(text);
-                }
-                buffer.clear();
-                let appended = self.resolved.append_value(column, entry, buffer, self.block.line_bytes());
-                appended.map_err(|wrong| self.block.malformed(wrong))?;
-                Ok(buffer)
-            }
-        }
+        Ok(SlotValues::new(self.block, source, resolved))
     }
 }

@@ -12,6 +12,7 @@ mod merge;
 mod pack;
 mod pairs;
 mod shapes;
+mod slot_values;
 mod stored;
 mod wire;
 
@@ -24,7 +25,7 @@ pub(crate) use header::{BlockMeta, ColumnMeta, FORMAT, Header, HeaderError};
 #[cfg(test)]
 pub(crate) use header::{Packing, Role};
 pub(crate) use holes::values_beside_lines;
-pub use line_shapes::{LineShapes, SlotId, SlotValues};
+pub use line_shapes::{LineShapes, SlotId};
 pub use lines::Lines;
 pub(crate) use lines::Separated;
 pub(crate) use pack::{crc, unpack};
@@ -33,6 +34,7 @@ pub use pairs::{NamedPairs, Pairs};
 pub(crate) use shapes::Templates;
 use shapes::{ByteSet, Column, Finder, PackedHex, Resolved, Shapes};
 pub use shapes::{Needle, Rows};
+pub use slot_values::{CodedValues, NumberValues, SlotValues};
 pub(crate) use stored::{Stored, read_column};
 pub(crate) use wire::{Input, Malformed, put_bytes, put_varint};
 

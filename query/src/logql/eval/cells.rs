@@ -13,7 +13,9 @@ pub(super) enum Kind {
     First,
     Last,
     Moments,
-    /// All samples with their times are needed.
+    /// All samples are needed.
+    Values,
+    /// All samples with their times are.
     Samples,
 }
 
@@ -32,8 +34,14 @@ impl Kind {
             RangeOp::FirstOverTime => Self::First,
             RangeOp::LastOverTime => Self::Last,
             RangeOp::StdvarOverTime | RangeOp::StddevOverTime => Self::Moments,
-            RangeOp::QuantileOverTime | RangeOp::RateCounter => Self::Samples,
+            RangeOp::QuantileOverTime => Self::Values,
+            RangeOp::RateCounter => Self::Samples,
         }
+    }
+
+    /// Whether samples are kept one by one.
+    pub(super) const fn keeps_samples(self) -> bool {
+        matches!(self, Self::Values | Self::Samples)
     }
 }
 
@@ -55,6 +63,7 @@ enum Cell {
         mean: f64,
         squares: f64,
     },
+    Values(Vec<f64>),
     Samples(Vec<(i64, f64)>),
 }
 
@@ -65,6 +74,7 @@ impl Cell {
             Kind::Average => Self::Average { sum: value, count: 1.0 },
             Kind::Min | Kind::Max | Kind::First | Kind::Last => Self::One { ts_ns, value },
             Kind::Moments => Self::Moments { count: 1.0, mean: value, squares: 0.0 },
+            Kind::Values => Self::Values(vec![value]),
             Kind::Samples => Self::Samples(vec![(ts_ns, value)]),
         }
     }
@@ -98,6 +108,7 @@ impl Cell {
                 *mean += delta * number / total;
                 *count = total;
             }
+            (Self::Values(values), Self::Values(more)) => values.extend_from_slice(more),
             (Self::Samples(samples), Self::Samples(more)) => samples.extend_from_slice(more),
             _ => {} // cells of one series are of one kind
         }
@@ -119,6 +130,7 @@ pub(super) struct Cells {
 impl Cells {
     pub(super) fn add(&mut self, kind: Kind, pane: u32, ts_ns: i64, value: f64) {
         match self.last() {
+            Some((known, Cell::Values(values))) if *known == pane => values.push(value),
             Some((known, Cell::Samples(samples))) if *known == pane => samples.push((ts_ns, value)),
             Some((known, Cell::Sum(sum))) if *known == pane => *sum += value,
             _ => self.join(kind, pane, Cell::of(kind, ts_ns, value)),
@@ -150,6 +162,7 @@ impl Cells {
             }
         }
         match (self.last(), cell) {
+            (Some((_, Cell::Values(values))), Cell::Values(mut more)) => values.append(&mut more),
             (Some((_, Cell::Samples(samples))), Cell::Samples(mut more)) => samples.append(&mut more),
             (Some((_, known)), cell) => known.join(kind, &cell),
             (None, _) => {} // the place is one just found
@@ -220,7 +233,7 @@ impl Window<'_> {
             Cell::Average { sum, count } => sum / count,
             Cell::One { value, .. } => *value,
             Cell::Moments { count, squares, .. } => squares / count,
-            Cell::Samples(samples) => samples.last().map_or(f64::NAN, |(_, value)| *value),
+            Cell::Values(_) | Cell::Samples(_) => f64::NAN,
         }
     }
 
@@ -239,7 +252,10 @@ impl Window<'_> {
         if quantile > 1.0 {
             return f64::INFINITY;
         }
-        let mut values: Vec<f64> = self.samples().iter().map(|(_, value)| *value).collect();
+        let mut values = match &*self.cell {
+            Cell::Values(values) => values.clone(),
+            _ => Vec::new(),
+        };
         if values.is_empty() || quantile.is_nan() {
             return f64::NAN;
         }

@@ -5,7 +5,9 @@
 
 mod binary;
 mod cells;
+mod columnar;
 mod key;
+mod range_plan;
 mod samples;
 mod series;
 mod vector;
@@ -76,17 +78,17 @@ pub fn evaluate(expr: &MetricExpr, env: &Environment<'_>) -> Result<Evaluated, E
     match expr {
         MetricExpr::Literal(value) => Ok(Evaluated::Scalar(*value)),
         MetricExpr::Scalar(value) => Ok(Evaluated::Matrix(vec![constant(*value, LabelSet::default(), env)])),
-        MetricExpr::Range(range) => samples::aggregate(range, None, env).map(ordered),
+        MetricExpr::Range(range) => samples::aggregate(range, None, None, env).map(ordered),
         MetricExpr::Vector(vector) => {
             if vector.op == VectorOp::ApproxTopk && env.steps.count() > 1 {
                 return Err(EvalError::Query("approx_topk is only supported on instant queries".to_owned()));
             }
             if let Some(range) = vector::fusible(vector) {
                 let grouping = vector.grouping.as_ref();
-                return samples::aggregate(range, Some(grouping), env).map(ordered);
+                return samples::aggregate(range, Some(grouping), None, env).map(ordered);
             }
             let inner = match vector::is_selective(vector.op) {
-                true => in_any_order(&vector.inner, env)?,
+                true => in_any_order(&vector.inner, vector::Best::of(vector), env)?,
                 false => matrix(evaluate(&vector.inner, env)?, env),
             };
             Ok(Evaluated::Matrix(vector::aggregate(vector, inner, env)))
@@ -109,12 +111,17 @@ fn ordered(mut matrix: Matrix) -> Evaluated {
     Evaluated::Matrix(matrix)
 }
 
-/// The series of `expr` for someone who keeps few of them, whatever their order: sorting many takes long.
-fn in_any_order(expr: &MetricExpr, env: &Environment<'_>) -> Result<Matrix, EvalError> {
+/// The series of `expr` for someone who keeps few of them, the `best` if they are known, whatever their order: sorting
+/// many takes long, and so does writing out the labels of those that nobody will see.
+fn in_any_order(
+    expr: &MetricExpr,
+    best: Option<vector::Best>,
+    env: &Environment<'_>,
+) -> Result<Matrix, EvalError> {
     match expr {
-        MetricExpr::Range(range) => samples::aggregate(range, None, env),
+        MetricExpr::Range(range) => samples::aggregate(range, None, best, env),
         MetricExpr::Vector(inner) => match vector::fusible(inner) {
-            Some(range) => samples::aggregate(range, Some(inner.grouping.as_ref()), env),
+            Some(range) => samples::aggregate(range, Some(inner.grouping.as_ref()), best, env),
             None => Ok(matrix(evaluate(expr, env)?, env)),
         },
         _ => Ok(matrix(evaluate(expr, env)?, env)),

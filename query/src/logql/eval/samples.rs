@@ -7,111 +7,27 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use store::{Block, BlockRef, Labels, Level};
+use store::{Block, BlockRef, Level};
 
 use super::cells::Kind;
+use super::columnar::{Columnar, PaneRows, Target, Wanted};
 use super::key::{self, KeyLabels};
+use super::range_plan::{Plan, read_number};
 use super::series::{Sample, SeriesTable};
+use super::vector::Best;
 use super::windows::Windows;
 use super::{Environment, EvalError, Matrix, Series};
 use crate::exec::ExecError;
 use crate::exec::fold::{FoldError, fold, lies_within, rows_in};
 use crate::logql::ast::*;
 use crate::logql::label_set::LabelSet;
-use crate::logql::line_labels::{Category, ERROR, LineLabels};
-use crate::logql::pipeline::{DETECTED_LEVEL, LabelTest, Pipeline, References, Scratch, of_log};
+use crate::logql::line_labels::{Category, LineLabels};
+use crate::logql::pipeline::{DETECTED_LEVEL, JsonColumns, LabelTest, Scratch};
 use crate::logql::select::{StreamSelection, rows_that_may};
-use crate::logql::units;
 
 const SAMPLE_ERROR: &str = "SampleExtractionErr";
 /// Samples kept one by one (`quantile_over_time`, `rate_counter`), per thread: 16 bytes each.
 const MAX_KEPT_SAMPLES: usize = 32 << 20;
-
-/// A compiled range aggregation.
-#[derive(Debug)]
-pub(crate) struct Plan<'a> {
-    range: &'a RangeAggregation,
-    kind: Kind,
-    pipeline: Pipeline,
-    filters: Vec<LabelTest>,
-    key: KeyLabels,
-    references: References,
-    /// Stages other than line filters: they need the labels of each line.
-    uses_labels: bool,
-    /// `by (__error__)` asks to see errors instead of failing.
-    shows_errors: bool,
-}
-
-impl<'a> Plan<'a> {
-    /// `outer` is the grouping of the vector aggregation around it, when the two are done as one.
-    #[expect(clippy::option_option, reason = "an aggregation without grouping is one group")]
-    pub(crate) fn new(range: &'a RangeAggregation, outer: Option<Option<&Grouping>>) -> Result<Self, String> {
-        let unwrapped = range.unwrap.as_ref().map(|unwrap| unwrap.label.as_str());
-        let key = KeyLabels::of(range, outer);
-        let mut references = of_log(&range.log);
-        for filter in range.unwrap.iter().flat_map(|unwrap| &unwrap.filters) {
-            references.add_filter(filter);
-        }
-        key.add_references(&mut references, unwrapped);
-        let wanted = matches!(key, KeyLabels::By(_)).then_some(&references);
-        let filters = range.unwrap.iter().flat_map(|unwrap| &unwrap.filters).map(LabelTest::new);
-        Ok(Self {
-            range,
-            kind: Kind::of(range.op),
-            pipeline: Pipeline::new(&range.log.stages, wanted)?,
-            filters: filters.collect::<Result<_, _>>()?,
-            shows_errors: matches!(&key, KeyLabels::By(names) if names.iter().any(|name| name == ERROR)),
-            key,
-            references,
-            uses_labels: range.unwrap.is_some()
-                || range.log.stages.iter().any(|stage| !matches!(stage, Stage::Line(_))),
-        })
-    }
-
-    /// Whether the lines are only counted, whatever is in them.
-    fn counts_lines(&self) -> bool {
-        self.takes_all_lines() && !self.sums_bytes()
-    }
-
-    /// Whether every line is a sample, whatever is in it.
-    fn takes_all_lines(&self) -> bool {
-        self.pipeline.is_empty() && self.range.unwrap.is_none()
-    }
-
-    const fn sums_bytes(&self) -> bool {
-        matches!(self.range.op, RangeOp::BytesOverTime | RangeOp::BytesRate)
-    }
-
-    /// Whether the level of a record may make a difference.
-    fn reads_levels(&self) -> bool {
-        self.named_labels().is_none_or(|names| names.iter().any(|name| name == DETECTED_LEVEL))
-    }
-
-    /// Whether the pairs of the block's records may make a difference.
-    fn reads_pairs(&self, block: &Block) -> Result<bool, FoldError> {
-        let Some(names) = self.named_labels() else { return Ok(true) };
-        for name in names {
-            if !block.pairs_named(name)?.is_empty() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// The labels that are looked at, unless it is all of them.
-    fn named_labels(&self) -> Option<&[String]> {
-        match self.key {
-            KeyLabels::By(_) => self.references.listed(),
-            KeyLabels::Without(_) => None,
-        }
-    }
-
-    /// Whether all lines of a stream belong to one series.
-    fn is_by_stream(&self, labels: &Labels) -> bool {
-        !self.uses_labels
-            && matches!(&self.key, KeyLabels::By(names) if names.iter().all(|n| labels.get(n).is_some()))
-    }
-}
 
 /// The sums of one thread.
 #[derive(Debug, Default)]
@@ -124,11 +40,13 @@ struct Sums {
     failed: Option<String>,
 }
 
-/// Evaluates a range aggregation at every step; the series are in no order.
+/// Evaluates a range aggregation at every step; the series are in no order. With `best`, series may be missing that are
+/// none of these.
 #[expect(clippy::option_option, reason = "an aggregation without grouping is one group")]
 pub(super) fn aggregate(
     range: &RangeAggregation,
     outer: Option<Option<&Grouping>>,
+    best: Option<Best>,
     env: &Environment<'_>,
 ) -> Result<Matrix, EvalError> {
     let plan = Plan::new(range, outer).map_err(EvalError::Query)?;
@@ -148,7 +66,7 @@ pub(super) fn aggregate(
     if let Some(failed) = sums.failed {
         return Err(EvalError::Query(failed));
     }
-    reader.matrix(sums)
+    reader.matrix(sums, best)
 }
 
 struct Sampler<'a> {
@@ -167,7 +85,7 @@ impl Sampler<'_> {
             return Ok(());
         }
         self.env.context.charge(block)?;
-        let added = self.add_rows(sums, &*block.open()?);
+        let added = self.add_rows(sums, block, &*block.open()?);
         let settled = sums.series.settle(self.plan.kind, self.env.max_series);
         settled.ok_or_else(|| self.too_many_series())?;
         added
@@ -210,12 +128,12 @@ impl Sampler<'_> {
         Ok(true)
     }
 
-    fn add_rows(&self, sums: &mut Sums, block: &Block) -> Result<(), FoldError> {
-        let timestamps = block.timestamps()?;
-        let rows = rows_in(block, self.windows.span())?;
+    fn add_rows(&self, sums: &mut Sums, found: &BlockRef, block: &Block) -> Result<(), FoldError> {
+        let span = self.windows.span();
+        let rows = if lies_within(found, span) { 0..block.len() } else { rows_in(block, span)? };
         let by_stream = self.plan.is_by_stream(block.labels());
         let reads_lines = !self.plan.counts_lines();
-        let rows = rows_that_may(block, rows, reads_lines.then_some(self.selection.requirements()))?;
+        let mut rows = rows_that_may(block, rows, reads_lines.then_some(self.selection.requirements()))?;
         if rows.is_empty() {
             return Ok(());
         }
@@ -224,6 +142,18 @@ impl Sampler<'_> {
         let stages = self.plan.pipeline.unsettled();
         let keeps_lines = self.plan.sums_bytes();
         let mut by_columns = if keeps_lines { None } else { stages.by_columns(block, rows.len())? };
+        if let Some((columns, rest)) = &by_columns
+            && rest.pass_all_without_errors()
+            && self.plan.filters.iter().all(LabelTest::keeps_all_without_errors)
+            && levels.is_none()
+            && pairs.is_none()
+        {
+            rows = self.add_columns(sums, columns, found, block, rows)?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+        }
+        let timestamps = block.timestamps()?;
         let reads_lines = keeps_lines || stages.read_lines();
         // Where columns may do, lines are put together as they turn out to be needed.
         let lines = if by_columns.is_none() && reads_lines { Some(block.lines_of(&rows)?) } else { None };
@@ -266,16 +196,7 @@ impl Sampler<'_> {
                 ));
                 return Ok(());
             }
-            if self.plan.kind == Kind::Samples {
-                sums.kept_samples += 1;
-                if sums.kept_samples > MAX_KEPT_SAMPLES {
-                    return Err(ExecError::TooManyPoints {
-                        limit: MAX_KEPT_SAMPLES,
-                        hint: "use a shorter time range",
-                    }
-                    .into());
-                }
-            }
+            self.keep_samples(sums, 1)?;
             if ts_ns > until_ns {
                 (pane, until_ns) = self.windows.pane_until(ts_ns);
             }
@@ -295,6 +216,59 @@ impl Sampler<'_> {
         Ok(())
     }
 
+    /// Adds the rows that need but columns; gives the others.
+    fn add_columns(
+        &self,
+        sums: &mut Sums,
+        columns: &JsonColumns<'_>,
+        found: &BlockRef,
+        block: &Block,
+        rows: Vec<usize>,
+    ) -> Result<Vec<usize>, FoldError> {
+        let (KeyLabels::By(names), kind) = (&self.plan.key, self.plan.kind) else { return Ok(rows) };
+        let unwrap = self.plan.range.unwrap.as_ref();
+        let wanted = Wanted { names, unwrap, kind };
+        let Some(mut columnar) = Columnar::of(columns, block.labels(), wanted) else { return Ok(rows) };
+        let span = self.windows.span();
+        let (first, last) = (self.windows.pane(found.min_ns()), self.windows.pane(found.max_ns()));
+        let is_one_pane = first == last && lies_within(found, span);
+        let needs_times = !is_one_pane || matches!(kind, Kind::First | Kind::Last | Kind::Samples);
+        let timestamps = if needs_times { Some(block.timestamps()?) } else { None };
+        let mut left = Vec::new();
+        let mut rest = rows.as_slice();
+        while let Some(row) = rest.first() {
+            let (pane, within) = match timestamps.filter(|_| !is_one_pane) {
+                None => (first, rest.len()),
+                Some(timestamps) => {
+                    let (pane, until_ns) = self.windows.pane_until(timestamps[*row]);
+                    (pane, rest.partition_point(|row| timestamps[*row] <= until_ns))
+                }
+            };
+            let (of_pane, after) = rest.split_at(within);
+            let at = PaneRows { pane, rows: of_pane, timestamps };
+            let max_series = self.env.max_series;
+            let mut target = Target { series: &mut sums.series, key: &mut sums.key, kind, max_series };
+            let before = left.len();
+            columnar.add(at, &mut target, &mut left)?.ok_or_else(|| self.too_many_series())?;
+            self.keep_samples(sums, of_pane.len() - (left.len() - before))?;
+            rest = after;
+        }
+        Ok(left)
+    }
+
+    /// Notes that so many more samples are kept one by one, if they are.
+    fn keep_samples(&self, sums: &mut Sums, more: usize) -> Result<(), ExecError> {
+        if !self.plan.kind.keeps_samples() {
+            return Ok(());
+        }
+        sums.kept_samples += more;
+        if sums.kept_samples > MAX_KEPT_SAMPLES {
+            let hint = "use a shorter time range";
+            return Err(ExecError::TooManyPoints { limit: MAX_KEPT_SAMPLES, hint });
+        }
+        Ok(())
+    }
+
     /// What the line adds; `None` when it has no sample.
     fn sample(&self, scratch: &mut Scratch, line: &[u8]) -> Option<f64> {
         let Some(unwrap) = &self.plan.range.unwrap else {
@@ -305,13 +279,7 @@ impl Sampler<'_> {
             });
         };
         let text = scratch.labels.get(&unwrap.label).filter(|text| !text.is_empty())?;
-        #[expect(clippy::cast_precision_loss, reason = "as Loki does")]
-        let value = match unwrap.conversion {
-            Conversion::Number => units::parse_float(text),
-            Conversion::Duration => units::parse_go_duration(text).map(|ns| ns as f64 / 1e9),
-            Conversion::Bytes => units::parse_bytes(text).map(|bytes| bytes as f64),
-        };
-        let value = value.unwrap_or_else(|message| {
+        let value = read_number(text, unwrap.conversion).unwrap_or_else(|message| {
             scratch.labels.set_error(SAMPLE_ERROR, message);
             0.0
         });
@@ -367,14 +335,15 @@ impl Sampler<'_> {
         sums.series.merge(self.plan.kind, more.series);
     }
 
-    fn matrix(&self, sums: Sums) -> Result<Matrix, EvalError> {
+    fn matrix(&self, sums: Sums, best: Option<Best>) -> Result<Matrix, EvalError> {
         let range = self.plan.range;
         let steps = u32::try_from(self.env.steps.count()).unwrap_or(u32::MAX);
         #[expect(clippy::cast_precision_loss, reason = "seconds need no nanoseconds")]
         let seconds = range.range_ns as f64 / 1e9;
         let quantile = range.parameter.unwrap_or(f64::NAN);
-        let mut matrix = Matrix::with_capacity(sums.series.len());
-        sums.series.into_each(|key, cells| {
+        let (keys, cells) = sums.series.into_parts();
+        let mut points_of: Vec<(usize, Vec<(u32, f64)>)> = Vec::with_capacity(cells.len());
+        for (series, cells) in cells.into_iter().enumerate() {
             self.env.context.check()?;
             let points = cells.points(&self.windows, steps, self.plan.kind, |window, k| match range.op {
                 RangeOp::Rate | RangeOp::BytesRate => window.value() / seconds,
@@ -387,10 +356,15 @@ impl Sampler<'_> {
                 _ => window.value(),
             });
             if !points.is_empty() {
-                matrix.push(Series { labels: Arc::new(self.plan.key.labels(key)), points });
+                points_of.push((series, points));
             }
-            Ok::<(), ExecError>(())
-        })?;
+        }
+        if let Some(best) = best {
+            best.retain(&mut points_of);
+        }
+        let labels = |series| Arc::new(self.plan.key.labels(keys.get(series)));
+        let series = points_of.into_iter().map(|(series, points)| Series { labels: labels(series), points });
+        let matrix = series.collect();
         if range.op == RangeOp::AbsentOverTime {
             return Ok(absent(range, steps, &matrix));
         }

@@ -59,7 +59,7 @@ pub(super) struct Sample {
 
 /// Texts by number, in one buffer.
 #[derive(Debug, Default)]
-struct Texts {
+pub(super) struct Texts {
     text: String,
     ends: Vec<usize>,
 }
@@ -70,7 +70,8 @@ impl Texts {
         self.ends.push(self.text.len());
     }
 
-    fn get(&self, i: usize) -> &str {
+    /// Text `i`; empty when there is none.
+    pub(super) fn get(&self, i: usize) -> &str {
         let start = i.checked_sub(1).map_or(0, |before| self.ends[before]);
         self.text.get(start..self.ends[i]).unwrap_or_default()
     }
@@ -169,8 +170,14 @@ impl SeriesTable {
 
     /// Calls `each` with every series and its key, until it fails.
     pub(super) fn into_each<E>(self, mut each: impl FnMut(&str, Cells) -> Result<(), E>) -> Result<(), E> {
+        let (keys, cells) = self.into_parts();
+        cells.into_iter().enumerate().try_for_each(|(i, cells)| each(keys.get(i), cells))
+    }
+
+    /// The keys of all series, and their samples in the same order.
+    pub(super) fn into_parts(self) -> (Texts, Vec<Cells>) {
         debug_assert!(self.waiting.is_empty(), "BUG: samples are forgotten");
-        self.cells.into_iter().enumerate().try_for_each(|(i, cells)| each(self.keys.get(i), cells))
+        (self.keys, self.cells)
     }
 
     /// Whether this is the key of the series found last.

@@ -151,10 +151,60 @@ fn reduce(vector: &VectorAggregation, matrix: &Matrix, env: &Environment<'_>) ->
     out
 }
 
+/// So many series of the largest or smallest value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Best {
+    count: usize,
+    largest: bool,
+}
+
+impl Best {
+    /// What a selective function keeps of all series together; `None` when it does of each group.
+    pub(super) fn of(vector: &VectorAggregation) -> Option<Self> {
+        let best = Self { count: vector.count.unwrap_or(1), largest: vector.op != VectorOp::Bottomk };
+        vector.grouping.is_none().then_some(best)
+    }
+
+    /// Best value first; not-a-number is worst either way.
+    fn order(self, a: f64, b: f64) -> Ordering {
+        match (a.is_nan(), b.is_nan()) {
+            (true, true) => Ordering::Equal,
+            (true, false) => Ordering::Greater,
+            (false, true) => Ordering::Less,
+            _ if self.largest => order(b, a),
+            _ => order(a, b),
+        }
+    }
+
+    /// Removes series, each with its points by step, that are among the best at no step whatever their labels.
+    pub(super) fn retain<T>(self, series: &mut Vec<(T, Vec<(u32, f64)>)>) {
+        let Some(last) = self.count.checked_sub(1) else { return series.clear() };
+        if series.len() <= self.count {
+            return;
+        }
+        let steps =
+            series.iter().filter_map(|(_, points)| points.last()).map(|(step, _)| *step as usize + 1).max();
+        let mut by_step: Vec<Vec<f64>> = vec![Vec::new(); steps.unwrap_or(0)];
+        for (step, value) in series.iter().flat_map(|(_, points)| points) {
+            by_step[*step as usize].push(*value);
+        }
+        let mut worst_kept = Vec::with_capacity(by_step.len());
+        for values in &mut by_step {
+            let has_more = values.len() > self.count;
+            worst_kept
+                .push(has_more.then(|| *values.select_nth_unstable_by(last, |a, b| self.order(*a, *b)).1));
+        }
+        let is_kept = |(step, value): &(u32, f64)| {
+            worst_kept[*step as usize].is_none_or(|worst| self.order(*value, worst) != Ordering::Greater)
+        };
+        series.retain(|(_, points)| points.iter().any(is_kept));
+    }
+}
+
 /// Keeps the best series of each group at each step, with their own labels.
 fn top(vector: &VectorAggregation, matrix: &Matrix) -> Matrix {
-    let count = vector.count.unwrap_or(1);
-    let largest = vector.op != VectorOp::Bottomk;
+    let best = Best { count: vector.count.unwrap_or(1), largest: vector.op != VectorOp::Bottomk };
+    let count = best.count;
     let mut out: Matrix =
         matrix.iter().map(|s| Series { labels: Arc::clone(&s.labels), points: Vec::new() }).collect();
     for (_, members) in groups(vector.grouping.as_ref(), matrix) {
@@ -163,21 +213,13 @@ fn top(vector: &VectorAggregation, matrix: &Matrix) -> Matrix {
             by_step.extend(matrix[i].points.iter().map(|(step, value)| (*step, i, *value)));
         }
         by_step.sort_by_key(|(step, ..)| *step);
-        // Best first; not-a-number is worst either way.
         let better = |a: &(u32, usize, f64), b: &(u32, usize, f64)| {
-            let by_value = match (a.2.is_nan(), b.2.is_nan()) {
-                (true, true) => Ordering::Equal,
-                (true, false) => Ordering::Greater,
-                (false, true) => Ordering::Less,
-                _ if largest => order(b.2, a.2),
-                _ => order(a.2, b.2),
-            };
-            by_value.then_with(|| matrix[a.1].labels.cmp(&matrix[b.1].labels))
+            best.order(a.2, b.2).then_with(|| matrix[a.1].labels.cmp(&matrix[b.1].labels))
         };
         for of_step in by_step.chunk_by_mut(|a, b| a.0 == b.0) {
-            let best =
+            let kept =
                 if count < of_step.len() { of_step.select_nth_unstable_by(count, better).0 } else { of_step };
-            for (step, i, value) in best {
+            for (step, i, value) in kept {
                 out[*i].points.push((*step, *value));
             }
         }

@@ -69,6 +69,18 @@ impl LabelTest {
         }
     }
 
+    /// Whether every line without an error is kept, whatever other labels it has.
+    pub(crate) fn keeps_all_without_errors(&self) -> bool {
+        match self {
+            Self::Text { name, .. } | Self::Regex { name, .. } => {
+                (name == ERROR || name == ERROR_DETAILS) && self.is_match_value("")
+            }
+            Self::And(a, b) => a.keeps_all_without_errors() && b.keeps_all_without_errors(),
+            Self::Or(a, b) => a.keeps_all_without_errors() || b.keeps_all_without_errors(),
+            _ => false,
+        }
+    }
+
     /// Whether the line is kept.
     pub(crate) fn is_match(&self, labels: &mut LineLabels) -> bool {
         match self {

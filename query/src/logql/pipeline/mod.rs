@@ -15,7 +15,7 @@ use std::sync::Arc;
 use store::block::BlockError;
 use store::{Block, Labels, Level, Origin};
 
-pub(crate) use columns::JsonColumns;
+pub(crate) use columns::{JsonColumns, LabelSource, SlotText};
 pub(crate) use label_filter::LabelTest;
 pub(crate) use references::{References, of_log};
 pub(crate) use requirements::Requirements;
@@ -141,6 +141,11 @@ impl<'a> Stages<'a> {
     /// Runs the stages; false drops the line.
     pub(crate) fn run(self, scratch: &mut Scratch, timestamp_ns: i64, original: &[u8]) -> bool {
         self.0.iter().all(|step| step.run(scratch, timestamp_ns, original))
+    }
+
+    /// Whether every line without an error passes them as it is, whatever its labels.
+    pub(crate) fn pass_all_without_errors(self) -> bool {
+        self.0.iter().all(|step| matches!(step, Step::Label(test) if test.keeps_all_without_errors()))
     }
 
     /// Whether some stage looks at the line.

@@ -1,6 +1,7 @@
 //! The language as a whole: what parses, what is refused and in which words, and that printing is the
 //! inverse of parsing.
 
+mod columnar;
 mod planned;
 
 use proptest::prelude::*;

@@ -8,13 +8,15 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
-use store::Block;
-use store::block::{BlockError, LineShapes, SlotId, SlotValues};
+use store::block::{BlockError, CodedValues, LineShapes, NumberValues, SlotId, SlotValues};
+use store::{Block, Labels};
 
 use super::extract::{Extractor, Kind};
-use crate::logql::line_labels::LineLabels;
+use crate::logql::line_labels::{Category, LineLabels};
 use crate::logql::parsers::json::{self, Value};
 
 /// Of fewer lines for each shape, parsing them is not worth less than parsing the shapes.
@@ -45,9 +47,27 @@ struct Recipe<'a> {
 enum Source<'a> {
     /// The same in all lines.
     Text(String),
-    Slot(Quoting, SlotValues<'a>),
+    Slot(SlotText<'a>),
     /// A path that leads nowhere.
     Nothing,
+}
+
+/// The texts that stand in a slot, as a parser reads them.
+#[derive(Debug)]
+pub(crate) struct SlotText<'a> {
+    quoting: Quoting,
+    values: SlotValues<'a>,
+}
+
+/// What a label of all lines of a shape is.
+#[derive(Clone, Debug)]
+pub(crate) enum LabelSource<'s, 'a> {
+    /// There is none.
+    Missing,
+    /// The same text.
+    Text(Cow<'s, str>),
+    /// What stands in the slot.
+    Slot(&'s SlotText<'a>),
 }
 
 /// How a value stands in the line.
@@ -87,19 +107,68 @@ impl<'a> JsonColumns<'a> {
                 return Ok(false);
             }
         }
-        let again = matches!(self.extractor.kind, Kind::JsonPaths(_));
-        let (mut extracted, enough) = (0, self.extractor.enough());
-        for (name, source) in &recipe.labels {
-            let raw;
-            let text = match source {
+        self.extractor.set(recipe, labels, &mut self.buffer, |_, source, buffer| {
+            Ok(match source {
                 Source::Text(text) => text.as_str().into(),
-                Source::Slot(quoting, values) => {
-                    raw = values.get(row, &mut self.buffer)?;
-                    json::text(quoting.value(raw))
-                }
-                Source::Nothing if labels.get(name).is_some() => continue,
+                Source::Slot(slot) => slot.get(row, buffer)?,
                 Source::Nothing => "".into(),
+            })
+        })?;
+        Ok(true)
+    }
+
+    /// The shapes of the lines.
+    pub(crate) const fn shapes(&self) -> LineShapes<'a> {
+        self.shapes
+    }
+
+    /// What labels `names` are in all lines of `shape` that come from the stream, in this order; `None` where each line
+    /// must be looked at. `labels` is scratch.
+    pub(crate) fn sources<'s>(
+        &'s self,
+        shape: usize,
+        stream: &'s Arc<Labels>,
+        names: &[String],
+        labels: &mut LineLabels,
+    ) -> Option<Vec<LabelSource<'s, 'a>>> {
+        let recipe = self.recipes[shape].as_ref().filter(|recipe| recipe.doubtful.is_empty())?;
+        // Names do not depend on texts: in place of each text, its number tells which one a name gets.
+        labels.reset(stream);
+        let numbered =
+            self.extractor.set(recipe, labels, &mut Vec::new(), |number, _, _| Ok(number.to_string().into()));
+        numbered.ok()?;
+        let mut sources = vec![LabelSource::Missing; names.len()];
+        labels.for_each(|category, name, value| {
+            let number = value.parse().ok().filter(|_| category == Category::Parsed);
+            let source = match number.and_then(|number: usize| recipe.labels.get(number)) {
+                None => LabelSource::Text(stream.get(name).unwrap_or_default().into()),
+                Some((_, Source::Text(text))) => LabelSource::Text(text.as_str().into()),
+                Some((_, Source::Slot(slot))) => LabelSource::Slot(slot),
+                Some((_, Source::Nothing)) => LabelSource::Text("".into()),
             };
+            let named = names.iter().zip(&mut sources).filter(|(known, _)| *known == name);
+            named.for_each(|(_, known)| *known = source.clone());
+        });
+        Some(sources)
+    }
+}
+
+impl Extractor {
+    /// Sets the labels of a recipe, with the texts that `text` gives for their numbers and sources; `buffer` is scratch.
+    fn set<'a>(
+        &self,
+        recipe: &Recipe<'a>,
+        labels: &mut LineLabels,
+        buffer: &mut Vec<u8>,
+        text: impl for<'b> Fn(usize, &'b Source<'a>, &'b mut Vec<u8>) -> Result<Cow<'b, str>, BlockError>,
+    ) -> Result<(), BlockError> {
+        let again = matches!(self.kind, Kind::JsonPaths(_));
+        let (mut extracted, enough) = (0, self.enough());
+        for (number, (name, source)) in recipe.labels.iter().enumerate() {
+            if matches!(source, Source::Nothing) && labels.get(name).is_some() {
+                continue;
+            }
+            let text = text(number, source, buffer)?;
             if again {
                 labels.extract_again(name, &text);
                 continue;
@@ -109,7 +178,29 @@ impl<'a> JsonColumns<'a> {
                 break;
             }
         }
-        Ok(true)
+        Ok(())
+    }
+}
+
+impl<'a> SlotText<'a> {
+    /// The text of line `row`, which must be of the shape; `buffer` is used where it has to be written out.
+    pub(crate) fn get<'b>(&'b self, row: usize, buffer: &'b mut Vec<u8>) -> Result<Cow<'b, str>, BlockError> {
+        Ok(self.read(self.values.get(row, buffer)?))
+    }
+
+    /// The texts as codes, see [`SlotText::read`].
+    pub(crate) fn coded(&self) -> Option<CodedValues<'a>> {
+        self.values.coded()
+    }
+
+    /// The texts as numbers, where all are.
+    pub(crate) fn numbers(&self) -> Option<NumberValues<'a>> {
+        self.values.numbers()
+    }
+
+    /// What the parser makes of a value.
+    pub(crate) fn read<'b>(&self, value: &'b [u8]) -> Cow<'b, str> {
+        json::text(self.quoting.value(value))
     }
 }
 
@@ -134,8 +225,14 @@ fn recipe<'a>(
             Quoting::String => shapes.has_only(*slot, |byte| !matches!(byte, b'"' | b'\\'))?,
             Quoting::Number => shapes.has_numbers(*slot)?,
         };
-        if !known {
-            doubtful.push((*quoting, shapes.values(*slot)?));
+        if known {
+            continue;
+        }
+        let values = shapes.values(*slot)?;
+        let all_fit =
+            |coded: CodedValues<'_>| (0..coded.len()).all(|code| quoting.contains(coded.text(code)));
+        if !values.coded().is_some_and(all_fit) {
+            doubtful.push((*quoting, values));
         }
     }
     let found = match &extractor.kind {
@@ -155,7 +252,7 @@ fn recipe<'a>(
         let source = match value {
             None => Source::Nothing,
             Some(value) => match example.slot_of(value) {
-                Some((quoting, slot)) => Source::Slot(quoting, shapes.values(slot)?),
+                Some((quoting, slot)) => Source::Slot(SlotText { quoting, values: shapes.values(slot)? }),
                 None if example.has_slot_in(value) => return Ok(None),
                 None => Source::Text(json::text(value).into_owned()),
             },

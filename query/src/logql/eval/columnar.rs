@@ -1,0 +1,322 @@
+//! Samples of a block taken from its columns: neither lines nor labels are written out.
+//!
+//! What a line adds follows from its shape: the texts that make up the key of its series, and where its number stands.
+//! Few texts have codes; lines are then added by code, and a text is looked at once however many lines have it. The
+//! invariant: the series and samples are those that running the pipeline on each line gives. Shapes of which that
+//! is not certain are left to it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use store::Labels;
+use store::block::{BlockError, CodedValues, LineShapes, NumberValues};
+
+use super::cells::Kind;
+use super::key;
+use super::range_plan::read_number;
+use super::series::{Sample, SeriesTable};
+use crate::logql::ast::{Conversion, Unwrap};
+use crate::logql::line_labels::{ERROR, ERROR_DETAILS, LineLabels};
+use crate::logql::pipeline::{JsonColumns, LabelSource, SlotText};
+
+/// Most combinations of codes that are numbered for one shape. Beyond it keys are made line by line.
+const MAX_GROUPS: usize = 1 << 16;
+/// A group that has no place yet.
+const NO_PLACE: u32 = u32::MAX;
+
+/// How the lines of one block add to series.
+#[derive(Debug)]
+pub(super) struct Columnar<'s, 'a> {
+    shapes: LineShapes<'a>,
+    /// By shape; `None` where lines must be looked at one by one.
+    arms: Vec<Option<Arm<'s, 'a>>>,
+    /// Lines are only counted.
+    counts: bool,
+    buffer: Vec<u8>,
+}
+
+/// How the lines of one shape do.
+#[derive(Debug)]
+struct Arm<'s, 'a> {
+    key: Vec<KeyPart<'s, 'a>>,
+    groups: Groups<'a>,
+    value: Value<'a>,
+}
+
+/// The text of one label in the key of a series.
+#[derive(Debug)]
+enum KeyPart<'s, 'a> {
+    Missing,
+    Text(Cow<'s, str>),
+    /// The one with the code of this number.
+    Coded(&'s SlotText<'a>, usize),
+    /// Another in each line.
+    Each(&'s SlotText<'a>),
+}
+
+/// Which series the lines belong to.
+#[derive(Debug)]
+enum Groups<'a> {
+    Coded(CodedGroups<'a>),
+    /// Their keys tell, line by line.
+    Keyed,
+}
+
+/// Groups of lines, numbered by the codes of their texts.
+#[derive(Debug)]
+struct CodedGroups<'a> {
+    /// Codes, and what each is multiplied by.
+    codes: Vec<(CodedValues<'a>, usize)>,
+    /// By number: lines not yet added.
+    counts: Vec<u32>,
+    /// Numbers of the groups that have such lines.
+    counted: Vec<u32>,
+    /// By number: the place of the series.
+    places: Vec<u32>,
+}
+
+/// What a line adds.
+#[derive(Debug)]
+enum Value<'a> {
+    /// Nothing at all.
+    None,
+    Same(f64),
+    Numbers(NumberValues<'a>),
+    /// By code; nothing where the text is empty.
+    Coded(CodedValues<'a>, Vec<Option<f64>>),
+}
+
+/// What tells how lines are added.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'p> {
+    /// Labels by which series are told apart.
+    pub(super) names: &'p [String],
+    /// What is measured, if lines are not counted.
+    pub(super) unwrap: Option<&'p Unwrap>,
+    pub(super) kind: Kind,
+}
+
+/// Where samples go.
+#[derive(Debug)]
+pub(super) struct Target<'t> {
+    pub(super) series: &'t mut SeriesTable,
+    /// Scratch.
+    pub(super) key: &'t mut String,
+    pub(super) kind: Kind,
+    pub(super) max_series: usize,
+}
+
+/// Rows of one pane, and the time of each where that matters.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PaneRows<'r> {
+    pub(super) pane: u32,
+    pub(super) rows: &'r [usize],
+    pub(super) timestamps: Option<&'r [i64]>,
+}
+
+impl<'s, 'a> Columnar<'s, 'a> {
+    /// `None` where nothing is gained over looking at each line.
+    pub(super) fn of(
+        columns: &'s JsonColumns<'a>,
+        stream: &'s Arc<Labels>,
+        wanted: Wanted<'_>,
+    ) -> Option<Self> {
+        let shapes = columns.shapes();
+        let (mut labels, mut names) = (LineLabels::default(), wanted.names.to_vec());
+        names.extend(wanted.unwrap.map(|unwrap| unwrap.label.clone()));
+        names.extend([ERROR, ERROR_DETAILS].map(str::to_owned));
+        let mut arms = Vec::with_capacity(shapes.len());
+        for shape in 0..shapes.len() {
+            let sources = columns.sources(shape, stream, &names, &mut labels);
+            arms.push(sources.and_then(|sources| Arm::of(sources, wanted)));
+        }
+        // Samples of one time keep their order only if all of them are added the same way.
+        let in_order = matches!(wanted.kind, Kind::First | Kind::Last | Kind::Samples);
+        let fits = |arm: &Option<Arm<'_, '_>>| {
+            arm.as_ref().is_some_and(|arm| matches!(arm.groups, Groups::Coded(_)))
+        };
+        let is_of_use = if in_order { arms.iter().all(fits) } else { arms.iter().any(Option::is_some) };
+        let counts = wanted.unwrap.is_none();
+        is_of_use.then(|| Self { shapes, arms, counts, buffer: Vec::new() })
+    }
+
+    /// Adds the lines of `at`; gives `None` when there are too many series. Those that must be looked at one by one
+    /// are put into `left`.
+    pub(super) fn add(
+        &mut self,
+        at: PaneRows<'_>,
+        target: &mut Target<'_>,
+        left: &mut Vec<usize>,
+    ) -> Result<Option<()>, BlockError> {
+        for row in at.rows.iter().copied() {
+            let Some(arm) = &mut self.arms[self.shapes.of_row(row)] else {
+                left.push(row);
+                continue;
+            };
+            let Some(value) = arm.value.of_row(row) else { continue };
+            let ts_ns = at.timestamps.map_or(0, |timestamps| timestamps[row]);
+            let added = match &mut arm.groups {
+                Groups::Coded(groups) => {
+                    let group = groups.of_row(row);
+                    if self.counts {
+                        groups.count(group);
+                        continue;
+                    }
+                    let place = groups.place(group, &arm.key, target);
+                    place.map(|place| target.series.cells(place).add(target.kind, at.pane, ts_ns, value))
+                }
+                Groups::Keyed => {
+                    set_key(target.key, &arm.key, row, &mut self.buffer)?;
+                    let sample = Sample { pane: at.pane, ts_ns, value };
+                    target.series.add(target.kind, target.key, sample, target.max_series)
+                }
+            };
+            if added.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(self.settle(at.pane, target))
+    }
+
+    /// Adds the lines that were counted.
+    fn settle(&mut self, pane: u32, target: &mut Target<'_>) -> Option<()> {
+        for arm in self.arms.iter_mut().flatten() {
+            let Groups::Coded(groups) = &mut arm.groups else { continue };
+            for at in 0..groups.counted.len() {
+                let group = groups.counted[at] as usize;
+                let place = groups.place(group, &arm.key, target)?;
+                let count = std::mem::take(&mut groups.counts[group]);
+                target.series.cells(place).add(target.kind, pane, 0, f64::from(count));
+            }
+            groups.counted.clear();
+        }
+        Some(())
+    }
+}
+
+impl<'s, 'a> Arm<'s, 'a> {
+    /// `sources` are those of the labels of the key, then that of the label unwrapped and those of errors.
+    fn of(mut sources: Vec<LabelSource<'s, 'a>>, wanted: Wanted<'_>) -> Option<Self> {
+        for _ in [ERROR, ERROR_DETAILS] {
+            // A field of this name is taken for an error by later stages.
+            sources.pop().filter(|source| matches!(source, LabelSource::Missing))?;
+        }
+        let value = match wanted.unwrap {
+            Some(unwrap) => Value::of(&sources.pop()?, unwrap.conversion)?,
+            None => Value::Same(1.0),
+        };
+        let (mut key, mut codes, mut groups) = (Vec::with_capacity(sources.len()), Vec::new(), 1_usize);
+        for source in sources {
+            key.push(match source {
+                LabelSource::Missing => KeyPart::Missing,
+                LabelSource::Text(text) => KeyPart::Text(text),
+                LabelSource::Slot(slot) => match slot.coded() {
+                    None => KeyPart::Each(slot),
+                    Some(coded) => {
+                        codes.push((coded, groups));
+                        groups = groups.checked_mul(coded.len())?;
+                        KeyPart::Coded(slot, codes.len() - 1)
+                    }
+                },
+            });
+        }
+        let is_each = |part: &KeyPart<'_, '_>| matches!(part, KeyPart::Each(_));
+        if groups > MAX_GROUPS || key.iter().any(is_each) {
+            for part in &mut key {
+                if let KeyPart::Coded(slot, _) = part {
+                    *part = KeyPart::Each(slot);
+                }
+            }
+            return Some(Self { key, groups: Groups::Keyed, value });
+        }
+        let (counts, places) = (vec![0; groups], vec![NO_PLACE; groups]);
+        let groups = Groups::Coded(CodedGroups { codes, counts, counted: Vec::new(), places });
+        Some(Self { key, groups, value })
+    }
+}
+
+impl CodedGroups<'_> {
+    #[inline]
+    fn of_row(&self, row: usize) -> usize {
+        self.codes.iter().map(|(codes, unit)| codes.code(row) * unit).sum()
+    }
+
+    #[inline]
+    fn count(&mut self, group: usize) {
+        if self.counts[group] == 0 {
+            self.counted.push(group as u32);
+        }
+        self.counts[group] += 1;
+    }
+
+    /// The place of a group's series; `None` when there are too many of them.
+    fn place(&mut self, group: usize, parts: &[KeyPart<'_, '_>], target: &mut Target<'_>) -> Option<usize> {
+        if self.places[group] == NO_PLACE {
+            target.key.clear();
+            for part in parts {
+                match part {
+                    KeyPart::Text(text) => key::push(target.key, Some(text)),
+                    KeyPart::Coded(slot, number) => {
+                        let (codes, unit) = &self.codes[*number];
+                        let value = codes.text(group / unit % codes.len());
+                        key::push(target.key, Some(&slot.read(value)));
+                    }
+                    KeyPart::Missing | KeyPart::Each(_) => key::push(target.key, None),
+                }
+            }
+            self.places[group] = target.series.place(target.key, target.max_series)? as u32;
+        }
+        Some(self.places[group] as usize)
+    }
+}
+
+impl<'a> Value<'a> {
+    /// `None` where some text is no number: lines that have it carry an error.
+    fn of(source: &LabelSource<'_, 'a>, conversion: Conversion) -> Option<Self> {
+        let slot = match source {
+            LabelSource::Missing => return Some(Self::None),
+            LabelSource::Text(text) if text.is_empty() => return Some(Self::None),
+            LabelSource::Text(text) => return Some(Self::Same(read_number(text, conversion).ok()?)),
+            LabelSource::Slot(slot) => slot,
+        };
+        if let Some(numbers) = slot.numbers().filter(|_| conversion == Conversion::Number) {
+            return Some(Self::Numbers(numbers));
+        }
+        let coded = slot.coded()?;
+        let mut values = Vec::with_capacity(coded.len());
+        for code in 0..coded.len() {
+            let text = slot.read(coded.text(code));
+            let is_empty = text.is_empty();
+            values.push(if is_empty { None } else { Some(read_number(&text, conversion).ok()?) });
+        }
+        Some(Self::Coded(coded, values))
+    }
+
+    #[inline]
+    fn of_row(&self, row: usize) -> Option<f64> {
+        match self {
+            Self::None => None,
+            Self::Same(value) => Some(*value),
+            Self::Numbers(numbers) => Some(numbers.get(row)),
+            Self::Coded(codes, values) => values[codes.code(row)],
+        }
+    }
+}
+
+/// The key of line `row`.
+fn set_key(
+    key: &mut String,
+    parts: &[KeyPart<'_, '_>],
+    row: usize,
+    buffer: &mut Vec<u8>,
+) -> Result<(), BlockError> {
+    key.clear();
+    for part in parts {
+        match part {
+            KeyPart::Missing => key::push(key, None),
+            KeyPart::Text(text) => key::push(key, Some(text)),
+            KeyPart::Coded(slot, _) | KeyPart::Each(slot) => key::push(key, Some(&slot.get(row, buffer)?)),
+        }
+    }
+    Ok(())
+}
