@@ -1,10 +1,11 @@
 //! Bytes to columns. Nothing here trusts its input: whatever does not fit is [`Malformed`].
 
 use super::encode::{ONE_LENGTH, SOME_ABSENT, code};
+use super::header::MAX_COLUMN_BYTES;
 use super::header::{ColumnMeta, decode_origin};
 use super::lines::Lines;
-use super::pairs::{Overflow, Values};
-use super::shapes::{PackedHex, append_hex, append_uuid};
+use super::pairs::{Overflow, PairCodes, Values};
+use super::shapes::{PackedHex, Table, append_hex, append_uuid, decode_codes};
 use super::wire::{Input, Malformed};
 use crate::{Level, Pair};
 
@@ -129,6 +130,38 @@ pub(crate) fn values(column: &ColumnMeta, raw: &[u8], records: usize) -> Result<
         ends.push(text.len() as u32);
     }
     end(&input, each(present, ends, text)?)
+}
+
+/// The numbers of values in a table of `kinds`.
+pub(crate) fn pair_codes(raw: &[u8], records: usize, kinds: usize) -> Result<PairCodes, Malformed> {
+    let mut input = Input::new(raw);
+    let present = match input.u8("flags of a pair")? & SOME_ABSENT {
+        0 => None,
+        _ => Some(bitmap(input.take(records.div_ceil(8), "presence of a pair")?)),
+    };
+    let mut codes = PairCodes { present, codes: Vec::new(), records };
+    let len = (0..records).filter(|i| codes.is_present(*i)).count();
+    codes.codes = decode_codes(&mut input, len, kinds)?;
+    end(&input, codes)
+}
+
+/// The values of a pair column that lie in `table`.
+pub(crate) fn shared_values(codes: PairCodes, table: &Table) -> Result<Values, Malformed> {
+    let mut text = Vec::new();
+    let mut ends = Vec::with_capacity(codes.records);
+    let mut next = codes.codes.iter();
+    for i in 0..codes.records {
+        if codes.is_present(i)
+            && let Some(code) = next.next()
+        {
+            table.append(*code as usize, &mut text)?;
+        }
+        if text.len() > MAX_COLUMN_BYTES as usize {
+            return Err(Malformed("bytes of the values"));
+        }
+        ends.push(text.len() as u32);
+    }
+    each(codes.present, ends, text)
 }
 
 fn each(present: Option<Vec<u64>>, ends: Vec<u32>, text: Vec<u8>) -> Result<Values, Malformed> {

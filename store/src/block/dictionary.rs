@@ -1,7 +1,8 @@
 //! The dictionary of a part: what its blocks have in common, stored once.
 //!
 //! ```text
-//! dictionary = header columns
+//! dictionary = pieces: one of templates, one of tables
+//! piece      = header columns
 //! header     = number of the dictionary u64, number of columns varint, then the directory as in the header of a block
 //! ```
 //! The invariant: a block names its dictionary by number, and a dictionary never changes, so that a block can be copied
@@ -9,10 +10,10 @@
 
 use super::header::{ColumnMeta, HeaderError, Role};
 use super::pack::{self, Packer};
-use super::shapes::{Builder, Encoded, Templates, encode_templates};
+use super::shapes::{Bounds, Builder, Column, Encoded, Scratch, Table, Templates, encode_templates};
 use super::wire::{Input, Malformed, put_varint};
 
-/// The header of a dictionary.
+/// The header of a piece of a dictionary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DictionaryHeader {
     /// Number of the part it was made for; never reused within a data folder.
@@ -28,46 +29,59 @@ pub(crate) enum TemplatesOf {
     Texts,
 }
 
-/// A dictionary as it stands in a part: header and columns.
-#[derive(Debug)]
+/// A piece of a dictionary as it stands in a part: header and columns.
+#[derive(Debug, Default)]
 pub(crate) struct EncodedDictionary {
     pub(crate) header: Vec<u8>,
     pub(crate) columns: Vec<u8>,
+    /// Whether it is of templates.
+    pub(crate) has_templates: bool,
 }
 
-/// The dictionary with number `id` of all blocks that these have cut; `None` if none of them needs one.
+/// The dictionary with number `id` of all blocks that these have cut, in pieces; none if no block needs one.
 pub(super) fn encode(
     id: u64,
     lines: &Builder,
-    texts: &Builder,
+    scratch: &Scratch,
+    packer: &mut Packer,
+) -> std::io::Result<Vec<EncodedDictionary>> {
+    let mut templates = Vec::new();
+    for (builder, of) in [(lines, TemplatesOf::Lines), (&scratch.nested, TemplatesOf::Texts)] {
+        if !builder.is_empty() {
+            let encoded = encode_templates(builder);
+            templates.push((Role::Templates(of, encoded.entries as u32), encoded));
+        }
+    }
+    let tables = scratch.tables.encode().into_iter();
+    let tables = tables.map(|encoded| (Role::Table(encoded.entries as u32), encoded)).collect();
+    let mut pieces = Vec::new();
+    for columns in [templates, tables] {
+        pieces.extend(piece(id, columns, packer)?);
+    }
+    Ok(pieces)
+}
+
+fn piece(
+    id: u64,
+    columns: Vec<(Role, Encoded)>,
     packer: &mut Packer,
 ) -> std::io::Result<Option<EncodedDictionary>> {
     let mut header = DictionaryHeader { id, columns: Vec::new() };
     let mut bytes = Vec::new();
-    for (builder, of) in [(lines, TemplatesOf::Lines), (texts, TemplatesOf::Texts)] {
-        if builder.is_empty() {
-            continue;
-        }
-        let Encoded { entries, encoding, params, raw } = encode_templates(builder);
+    for (role, Encoded { encoding, params, raw, .. }) in columns {
         let start = bytes.len();
         let packing = packer.pack(&raw, &mut bytes)?;
         let stored = &bytes[start..];
-        header.columns.push(ColumnMeta {
-            role: Role::Templates(of, entries as u32),
-            encoding,
-            params,
-            packing,
-            raw_len: raw.len() as u32,
-            stored_len: stored.len() as u32,
-            crc: pack::crc(stored),
-        });
+        let (raw_len, stored_len, crc) = (raw.len() as u32, stored.len() as u32, pack::crc(stored));
+        header.columns.push(ColumnMeta { role, encoding, params, packing, raw_len, stored_len, crc });
     }
     let found = !header.columns.is_empty();
-    Ok(found.then(|| EncodedDictionary { header: header.encode(), columns: bytes }))
+    let has_templates = header.has_templates();
+    Ok(found.then(|| EncodedDictionary { header: header.encode(), columns: bytes, has_templates }))
 }
 
 impl DictionaryHeader {
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = self.id.to_le_bytes().to_vec();
         put_varint(&mut out, self.columns.len() as u64);
         self.columns.iter().for_each(|column| column.encode(&mut out));
@@ -86,15 +100,32 @@ impl DictionaryHeader {
 
     /// Place of templates within the columns, and what is known of their column.
     pub(crate) fn templates(&self, of: TemplatesOf) -> Option<(u64, &ColumnMeta)> {
-        let mut at = 0;
-        for column in &self.columns {
-            if matches!(column.role, Role::Templates(found, _) if found == of) {
-                return Some((at, column));
-            }
-            at += u64::from(column.stored_len);
-        }
-        None
+        self.placed().find(|(_, column)| matches!(column.role, Role::Templates(found, _) if found == of))
     }
+
+    pub(crate) fn has_templates(&self) -> bool {
+        self.columns.iter().any(|column| matches!(column.role, Role::Templates(..)))
+    }
+
+    /// The same of a table.
+    pub(crate) fn table(&self, number: u32) -> Option<(u64, &ColumnMeta)> {
+        self.placed().filter(|(_, column)| matches!(column.role, Role::Table(_))).nth(number as usize)
+    }
+
+    fn placed(&self) -> impl Iterator<Item = (u64, &ColumnMeta)> {
+        self.columns.iter().scan(0, |at, column| {
+            let place = *at;
+            *at += u64::from(column.stored_len);
+            Some((place, column))
+        })
+    }
+}
+
+/// A table out of its column, which is unpacked.
+pub(crate) fn decode_table(column: &ColumnMeta, raw: Vec<u8>) -> Result<Table, Malformed> {
+    let Role::Table(number) = column.role else { return Err(Malformed("a table is missing")) };
+    let none = Bounds { own: 0, columns: 0, line_bytes: 0, templates: None, table: None };
+    Table::new(Column::decode(column, raw, number as usize, false, None, none)?)
 }
 
 /// Templates out of their column, which is unpacked.

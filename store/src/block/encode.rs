@@ -9,7 +9,7 @@ use super::header::{BlockMeta, ColumnMeta, Header, Role, origin_code};
 use super::lines::Lines;
 use super::pack::{self, Packer};
 use super::pairs::{Overflow, Values};
-use super::shapes::{self, Builder, Scratch};
+use super::shapes::{self, Builder, ByteSet, Coded, Scratch, TableOf, Tables};
 use super::wire::{put_bytes, put_signed, put_varint};
 use super::{Block, BlockError, Pairs, holes};
 use crate::Level;
@@ -41,6 +41,8 @@ pub(crate) mod code {
     pub(crate) const PAIR_HEX: u8 = 3;
     /// UUIDs in lower case with hyphens, 16 bytes each.
     pub(crate) const PAIR_UUID: u8 = 4;
+    /// Numbers of values in a table of the part's dictionary; parameters: which bytes there are, the table.
+    pub(crate) const PAIR_SHARED: u8 = 5;
     /// Record number, origin, name and value of each.
     pub(crate) const OVERFLOW: u8 = 1;
 }
@@ -48,6 +50,10 @@ pub(crate) mod code {
 /// Flags before the values of a pair column.
 pub(crate) const SOME_ABSENT: u8 = 1;
 pub(crate) const ONE_LENGTH: u8 = 2;
+
+/// Fewest records whose ids go to a table, and fewest digits of them: as with shapes, few are not worth it.
+const MIN_SHARED: usize = 16;
+const MIN_SHARED_ID: usize = 16;
 
 /// Flag of lines in shapes: every byte is ASCII.
 pub(crate) const ASCII_LINES: u8 = 1;
@@ -76,10 +82,10 @@ impl Encoder {
         Ok(Self { dictionary, packer: Packer::new()?, builder, scratch })
     }
 
-    /// The dictionary of all blocks encoded so far, if they need one. Fails when memory runs out.
-    pub(crate) fn dictionary(&mut self) -> io::Result<Option<EncodedDictionary>> {
+    /// The dictionary of all blocks encoded so far, in pieces, if they need one. Fails when memory runs out.
+    pub(crate) fn dictionary(&mut self) -> io::Result<Vec<EncodedDictionary>> {
         let Self { dictionary, packer, builder, scratch } = self;
-        dictionary::encode(*dictionary, builder, &scratch.nested, packer)
+        dictionary::encode(*dictionary, builder, scratch, packer)
     }
 
     /// Encodes a block, and collects its terms. Fails when the block comes from a part and cannot be read, or
@@ -94,18 +100,21 @@ impl Encoder {
             (block.timestamps()?, block.levels()?, block.lines()?, block.pairs()?);
         terms.begin();
         let Self { packer, builder, scratch, dictionary } = self;
-        let mut columns = Columns { packer, directory: Vec::new(), bytes: Vec::new() };
+        let mut columns = Columns { packer, directory: Vec::new(), bytes: Vec::new(), is_shared: false };
         let shapes = builder.cut_lines(lines, pairs);
         columns
-            .encode_small(timestamps, levels, pairs)
+            .encode_small(timestamps, levels, pairs, &mut scratch.tables)
             .and_then(|()| {
                 if !shapes {
                     terms.add_lines(lines, pairs);
                     return columns.encode_lines(lines, pairs);
                 }
                 terms.add_pairs(pairs);
-                columns.add(Role::Dictionary(*dictionary), 0, Vec::new(), &[])?;
                 columns.encode_shapes(lines, timestamps, builder, scratch, &mut |text| terms.add(text))
+            })
+            .and_then(|()| {
+                let names_it = columns.is_shared || shapes;
+                if names_it { columns.add(Role::Dictionary(*dictionary), 0, Vec::new(), &[]) } else { Ok(()) }
             })
             .map_err(|source| BlockError::Io { file: "the block being written".to_owned(), source })?;
         let terms = terms.finish();
@@ -133,11 +142,19 @@ struct Columns<'a> {
     packer: &'a mut Packer,
     directory: Vec<ColumnMeta>,
     bytes: Vec<u8>,
+    /// Whether a pair column refers to the dictionary.
+    is_shared: bool,
 }
 
 impl Columns<'_> {
     /// Small columns first, so that the ones read most lie together.
-    fn encode_small(&mut self, timestamps: &[i64], levels: &[Level], pairs: &Pairs) -> io::Result<()> {
+    fn encode_small(
+        &mut self,
+        timestamps: &[i64],
+        levels: &[Level],
+        pairs: &Pairs,
+        tables: &mut Tables,
+    ) -> io::Result<()> {
         self.add(Role::Timestamps, code::TIMESTAMPS_DELTA, Vec::new(), &delta_encoded(timestamps))?;
         match levels.first() {
             Some(first) if levels.iter().all(|l| l == first) => {
@@ -155,6 +172,12 @@ impl Columns<'_> {
                     self.add(role, code::PAIR_CONSTANT, value.as_bytes().to_vec(), &[])?;
                 }
                 Some(each) => {
+                    let of = TableOf::Pair(column.origin, column.name.clone());
+                    if let Some((params, bytes)) = encode_shared(each, timestamps.len(), of, tables) {
+                        self.add(role, code::PAIR_SHARED, params, &bytes)?;
+                        self.is_shared = true;
+                        continue;
+                    }
                     let (encoding, bytes) = encode_values(each, timestamps.len());
                     self.add(role, encoding, Vec::new(), &bytes)?;
                 }
@@ -242,6 +265,39 @@ fn delta_encoded(timestamps: &[i64]) -> Vec<u8> {
     out
 }
 
+/// Ids as numbers of a table, with the parameters: those of a trace are met in many blocks.
+fn encode_shared(
+    values: &Values,
+    records: usize,
+    of: TableOf,
+    tables: &mut Tables,
+) -> Option<(Vec<u8>, Vec<u8>)> {
+    let present = || (0..records).filter_map(|i| values.get(i));
+    let is_id = |value: &str| value.len() >= MIN_SHARED_ID && (is_even_hex(value) || is_uuid(value));
+    if records < MIN_SHARED || !present().all(is_id) {
+        return None;
+    }
+    let Coded { table, raw } = tables.code(of, present().map(str::as_bytes), true)?;
+    let mut params = ByteSet::uuid().encode();
+    put_varint(&mut params, u64::from(table));
+    let absent = (0..records).any(|i| values.get(i).is_none());
+    let mut out = vec![u8::from(absent) * SOME_ABSENT];
+    if absent {
+        out.extend_from_slice(&presence(values, records));
+    }
+    out.extend_from_slice(&raw);
+    Some((params, out))
+}
+
+/// A bit for each record: whether it has a value.
+fn presence(values: &Values, records: usize) -> Vec<u8> {
+    let mut bits = vec![0_u8; records.div_ceil(8)];
+    for i in (0..records).filter(|i| values.get(*i).is_some()) {
+        bits[i / 8] |= 1 << (i % 8);
+    }
+    bits
+}
+
 fn encode_values(values: &Values, records: usize) -> (u8, Vec<u8>) {
     let values_of = || (0..records).map(|i| values.get(i));
     let present = || values_of().flatten();
@@ -258,11 +314,7 @@ fn encode_values(values: &Values, records: usize) -> (u8, Vec<u8>) {
 
     let mut out = vec![(u8::from(absent) * SOME_ABSENT) | (u8::from(one_length) * ONE_LENGTH)];
     if absent {
-        let mut bits = vec![0_u8; records.div_ceil(8)];
-        for (i, _) in values_of().enumerate().filter(|(_, value)| value.is_some()) {
-            bits[i / 8] |= 1 << (i % 8);
-        }
-        out.extend_from_slice(&bits);
+        out.extend_from_slice(&presence(values, records));
     }
     if one_length {
         put_varint(&mut out, first_len as u64);

@@ -112,6 +112,8 @@ pub(crate) enum Role {
     Dictionary(u64),
     /// That many templates; in dictionaries only.
     Templates(TemplatesOf, u32),
+    /// That many values, which columns of blocks refer to; in dictionaries only, numbered in the order of the directory.
+    Table(u32),
 }
 
 /// How a column's bytes are stored.
@@ -142,8 +144,9 @@ impl ColumnMeta {
     /// The oldest format that can read the column.
     fn format(&self) -> u32 {
         match self.role {
-            Role::Dictionary(_) | Role::Templates(..) => 3,
-            Role::Values(_) if self.encoding == value_code::SHARED_SHAPES => 3,
+            Role::Dictionary(_) | Role::Templates(..) | Role::Table(_) => 3,
+            Role::Values(_) if matches!(self.encoding, value_code::SHARED_SHAPES | value_code::SHARED) => 3,
+            Role::Pair(..) if self.encoding == code::PAIR_SHARED => 3,
             Role::Values(_) => 2,
             Role::Lines if self.encoding == code::LINES_SHARED_SHAPES => 3,
             Role::Lines if self.encoding == code::LINES_SHAPES => 2,
@@ -154,7 +157,7 @@ impl ColumnMeta {
     /// Number of values of a value column.
     pub(crate) const fn entries(&self) -> usize {
         match self.role {
-            Role::Values(entries) => entries as usize,
+            Role::Values(entries) | Role::Table(entries) => entries as usize,
             _ => 0,
         }
     }
@@ -179,6 +182,10 @@ impl ColumnMeta {
             Role::Dictionary(id) => {
                 out.push(8);
                 put_varint(out, *id);
+            }
+            Role::Table(entries) => {
+                out.push(11);
+                put_varint(out, u64::from(*entries));
             }
             Role::Templates(of, entries) => {
                 out.push(match of {
@@ -218,6 +225,7 @@ impl ColumnMeta {
             8 => Role::Dictionary(input.varint("number of a dictionary")?),
             9 => Role::Templates(TemplatesOf::Lines, values(input)?),
             10 => Role::Templates(TemplatesOf::Texts, values(input)?),
+            11 => Role::Table(values(input)?),
             _ => return Err(Malformed("role of a column").into()),
         };
         let encoding = input.u8("encoding of a column")?;

@@ -19,18 +19,22 @@ mod wire;
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
-pub(crate) use dictionary::{DictionaryHeader, EncodedDictionary, TemplatesOf, decode_templates};
+pub(crate) use dictionary::{
+    DictionaryHeader, EncodedDictionary, TemplatesOf, decode_table, decode_templates,
+};
 pub(crate) use encode::Encoder;
-pub(crate) use header::{BlockMeta, ColumnMeta, FORMAT, Header, HeaderError};
 #[cfg(test)]
-pub(crate) use header::{Packing, Role};
+pub(crate) use header::Packing;
+pub(crate) use header::Role;
+pub(crate) use header::{BlockMeta, ColumnMeta, FORMAT, Header, HeaderError};
 pub(crate) use holes::values_beside_lines;
 pub use line_shapes::{LineShapes, SlotId};
 pub use lines::Lines;
 pub(crate) use lines::Separated;
 pub(crate) use pack::{crc, unpack};
-use pairs::Values;
 pub use pairs::{NamedPairs, Pairs};
+use pairs::{PairCodes, Values};
+pub(crate) use shapes::Table;
 pub(crate) use shapes::Templates;
 use shapes::{ByteSet, Column, Finder, PackedHex, Resolved, Shapes};
 pub use shapes::{Needle, Rows};
@@ -383,6 +387,30 @@ impl Block {
         self.stored.as_ref().map_or(usize::MAX, Stored::line_bytes)
     }
 
+    /// The table that values of column `number` lie in, if they do.
+    fn table_of(&self, number: usize) -> Result<Option<Arc<Table>>, BlockError> {
+        match &self.stored {
+            Some(stored) => stored.table_of_values(number),
+            None => Ok(None),
+        }
+    }
+
+    /// The table that values of pair column `i` lie in, if they do and have not been written out already, and a way to
+    /// read which.
+    #[expect(clippy::type_complexity, reason = "what is read depends on what the table says")]
+    fn shared_pair(
+        &self,
+        i: usize,
+    ) -> Result<Option<(Arc<Table>, impl FnOnce() -> Result<PairCodes, BlockError>)>, BlockError> {
+        let Some(stored) = self.stored.as_ref().filter(|_| self.pairs.columns()[i].values.get().is_none())
+        else {
+            return Ok(None);
+        };
+        let Some(table) = stored.table_of_pair(i)? else { return Ok(None) };
+        let read = Arc::clone(&table);
+        Ok(Some((table, move || stored.pair_codes(i, &read))))
+    }
+
     /// Calls `use_it` with the values of pair column `i` as they are stored, if that is hex digits and they have
     /// not been written out already.
     fn packed_pair<T>(
@@ -401,6 +429,7 @@ impl Block {
         let known = self.pair_meta(i).and_then(|meta| match meta.encoding {
             encode::code::PAIR_HEX => Some(ByteSet::hex()),
             encode::code::PAIR_UUID => Some(ByteSet::uuid()),
+            encode::code::PAIR_SHARED => ByteSet::decode(meta.params.get(..ByteSet::LEN)?).ok(),
             _ => None,
         });
         known.is_some_and(|known| (0..=u8::MAX).all(|byte| !known.contains(byte) || fits(byte)))

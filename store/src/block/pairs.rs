@@ -41,6 +41,28 @@ impl Values {
     }
 }
 
+/// Which value of a table each record has, or none.
+#[derive(Debug)]
+pub(crate) struct PairCodes {
+    /// As in [`Values::Each`].
+    pub(crate) present: Option<Vec<u64>>,
+    /// Of the records that have a value.
+    pub(crate) codes: Vec<u32>,
+    pub(crate) records: usize,
+}
+
+impl PairCodes {
+    pub(crate) fn is_present(&self, i: usize) -> bool {
+        self.present.as_ref().is_none_or(|bits| bits[i / 64] >> (i % 64) & 1 == 1)
+    }
+
+    /// Calls `each` with every record that has a value, and the value's number.
+    pub(crate) fn for_each(&self, mut each: impl FnMut(usize, u32)) {
+        let records = (0..self.records).filter(|i| self.is_present(*i));
+        records.zip(&self.codes).for_each(|(record, code)| each(record, *code));
+    }
+}
+
 /// A column that may not have been decoded yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Column {

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use super::dictionary::TemplatesOf;
 use super::encode::{ASCII_LINES, code};
 use super::header::{ColumnMeta, Header, Packing, Role};
-use super::pairs::{Overflow, Values};
-use super::shapes::{Bounds, Column, Limits, PackedHex, Shapes, Templates, used_templates, value_code};
+use super::pairs::{Overflow, PairCodes, Values};
+use super::shapes::{
+    Bounds, Column, Limits, PackedHex, Shapes, Table, Templates, used_templates, value_code,
+};
 use super::wire::{Input, Malformed};
 use super::{BlockError, Lines, decode, holes, pack};
 use crate::part::{Dictionaries, PartFile};
@@ -48,8 +50,11 @@ impl Stored {
 
     /// Templates of the block's dictionary.
     pub(crate) fn templates(&self, of: TemplatesOf) -> Result<Arc<Templates>, BlockError> {
-        let id = self.dictionary.ok_or_else(|| self.damaged("it names no dictionary"))?;
-        self.dictionaries.templates(id, of, self.number)
+        self.dictionaries.templates(self.dictionary_id()?, of, self.number)
+    }
+
+    fn dictionary_id(&self) -> Result<u64, BlockError> {
+        self.dictionary.ok_or_else(|| self.damaged("it names no dictionary"))
     }
 
     /// The templates that lines of the block are made of, if they are.
@@ -140,8 +145,10 @@ impl Stored {
         let own = of_lines.map_or(0, |shapes| shapes.columns().end);
         let is_shared = self.columns[at].1.encoding == value_code::SHARED_SHAPES;
         let templates = if is_shared { Some(self.templates(TemplatesOf::Texts)?) } else { None };
+        let table = self.table_of_values(number)?;
         let (columns, line_bytes) = (self.value_columns(), self.line_bytes);
-        let bounds = Bounds { own, columns, line_bytes, templates: templates.as_deref() };
+        let bounds =
+            Bounds { own, columns, line_bytes, templates: templates.as_deref(), table: table.as_ref() };
         let times = of_lines.zip(timestamps).map(|(shapes, timestamps)| {
             let mut times = Vec::with_capacity(timestamps.len());
             shapes.for_each_entry((number - shapes.base) as u32, |row| times.push(timestamps[row]));
@@ -186,8 +193,38 @@ impl Stored {
         holes::fill(&lines, &filling, self.line_bytes).map_err(malformed)
     }
 
+    /// The table that the values of column `number` lie in, if they do.
+    pub(crate) fn table_of_values(&self, number: usize) -> Result<Option<Arc<Table>>, BlockError> {
+        match self.value_meta(number) {
+            Some(meta) if meta.encoding == value_code::SHARED => self.table(meta).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The table that the values of the `i`th pair column lie in, if they do.
+    pub(crate) fn table_of_pair(&self, i: usize) -> Result<Option<Arc<Table>>, BlockError> {
+        match self.pair_meta(i) {
+            Some(meta) if meta.encoding == code::PAIR_SHARED => self.table(meta).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn table(&self, meta: &ColumnMeta) -> Result<Arc<Table>, BlockError> {
+        let table = Column::table_of(&meta.params).map_err(|Malformed(what)| self.damaged(what))?;
+        self.dictionaries.table(self.dictionary_id()?, table, self.number)
+    }
+
+    /// Which values of their table the records have in the `i`th pair column.
+    pub(crate) fn pair_codes(&self, i: usize, table: &Table) -> Result<PairCodes, BlockError> {
+        self.decode(self.pair_at(i)?, |_, raw| decode::pair_codes(&raw, self.records, table.values.len()))
+    }
+
     /// Values of the `i`th pair column.
     pub(crate) fn values(&self, i: usize) -> Result<Values, BlockError> {
+        if let Some(table) = self.table_of_pair(i)? {
+            let values = decode::shared_values(self.pair_codes(i, &table)?, &table);
+            return values.map_err(|Malformed(what)| self.damaged(what));
+        }
         self.decode(self.pair_at(i)?, |column, raw| decode::values(column, &raw, self.records))
     }
 

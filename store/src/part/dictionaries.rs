@@ -1,25 +1,27 @@
 //! The dictionaries of a part: its own, and those of blocks that were copied from other parts.
 //!
-//! Each stands in the file twice, before the filters and behind them: without it none of its blocks can be read, so that a
-//! damaged one must not be the only one.
+//! The templates of each stand in the file twice, before the filters and behind them: without them none of its blocks can be
+//! read, so that damaged ones must not be the only ones.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::cache::Cache;
 use super::{BLOCK_PREFIX_LEN, PartFile, PartId, header_error, prefix};
 use crate::block::{
-    BlockError, ColumnMeta, DictionaryHeader, Malformed, Templates, TemplatesOf, decode_templates,
-    read_column,
+    BlockError, ColumnMeta, DictionaryHeader, EncodedDictionary, Malformed, Role, Table, Templates,
+    TemplatesOf, decode_table, decode_templates, read_column,
 };
 
 /// Begins every dictionary, so that it is found without the footer.
 pub(super) const DICTIONARY_MAGIC: [u8; 4] = *b"BNDI";
 
-/// Bytes of templates kept in memory for all parts of a data folder.
-const MAX_CACHED_BYTES: u64 = 48 << 20;
+/// Bytes of templates, and of tables, kept in memory for all parts of a data folder.
+const MAX_TEMPLATE_BYTES: u64 = 24 << 20;
+const MAX_TABLE_BYTES: u64 = 48 << 20;
 
-/// Where a dictionary lies in its file.
+const MISSING: &str = "its dictionary is missing";
+
+/// Where a piece of a dictionary lies in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct DictionaryPlace {
     pub(super) id: u64,
@@ -30,18 +32,25 @@ pub(super) struct DictionaryPlace {
 }
 
 impl DictionaryPlace {
+    const fn columns_at(self) -> u64 {
+        self.at + BLOCK_PREFIX_LEN as u64 + self.header_len as u64
+    }
+
     pub(super) const fn end(self) -> u64 {
-        self.at + BLOCK_PREFIX_LEN as u64 + self.header_len as u64 + self.columns_len
+        self.columns_at() + self.columns_len
     }
 }
 
-/// Templates in memory, by part and dictionary.
+/// Templates and tables in memory, by part and dictionary.
 #[derive(Debug)]
-pub(crate) struct DictionaryCache(Cache<(PartId, u64, TemplatesOf), Templates>);
+pub(crate) struct DictionaryCache {
+    templates: Cache<(PartId, u64, TemplatesOf), Templates>,
+    tables: Cache<(PartId, u64, u32), Table>,
+}
 
 impl Default for DictionaryCache {
     fn default() -> Self {
-        Self(Cache::new(MAX_CACHED_BYTES))
+        Self { templates: Cache::new(MAX_TEMPLATE_BYTES), tables: Cache::new(MAX_TABLE_BYTES) }
     }
 }
 
@@ -78,48 +87,78 @@ impl Dictionaries {
         of: TemplatesOf,
         number: u32,
     ) -> Result<Arc<Templates>, BlockError> {
-        self.cache.0.get((self.part, id, of), || {
-            let templates = self.copy(id, number, |place| self.read_templates(place, of, number))?;
+        self.cache.templates.get((self.part, id, of), || {
+            let templates = self.first(id, number, |place| {
+                let found = self.read_column(place, number, |header| header.templates(of))?;
+                let Some((column, raw)) = found else { return Ok(None) };
+                decode_templates(&column, &raw).map(Some).map_err(|wrong| self.malformed(number, wrong))
+            })?;
             let bytes = templates.memory() as u64;
             Ok((templates, bytes))
         })
     }
 
-    /// The bytes of dictionary `id` from its header on, every checksum verified.
-    pub(super) fn read_raw(&self, id: u64, number: u32) -> Result<(Vec<u8>, Vec<u8>), BlockError> {
-        self.copy(id, number, |place| self.read_whole(place, number))
+    /// Table `table` of dictionary `id`, for block `number`.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub(crate) fn table(&self, id: u64, table: u32, number: u32) -> Result<Arc<Table>, BlockError> {
+        self.cache.tables.get((self.part, id, table), || {
+            let table = self.first(id, number, |place| {
+                let found = self.read_column(place, number, |header| header.table(table))?;
+                let Some((column, raw)) = found else { return Ok(None) };
+                decode_table(&column, raw).map(Some).map_err(|wrong| self.malformed(number, wrong))
+            })?;
+            let bytes = table.memory() as u64;
+            Ok((table, bytes))
+        })
+    }
+
+    /// The pieces of dictionary `id`, each once, every checksum verified.
+    pub(super) fn read_raw(&self, id: u64, number: u32) -> Result<Vec<EncodedDictionary>, BlockError> {
+        let mut pieces: Vec<EncodedDictionary> = Vec::new();
+        let mut failed = None;
+        for place in self.places.iter().filter(|place| place.id == id) {
+            match self.read_whole(*place, number) {
+                Ok(piece) if pieces.iter().any(|known| known.header == piece.header) => {}
+                Ok(piece) => pieces.push(piece),
+                Err(error) => failed = Some(error),
+            }
+        }
+        match failed {
+            Some(error) => Err(error),
+            None if pieces.is_empty() => Err(self.file.damaged(number, MISSING)),
+            None => Ok(pieces),
+        }
     }
 
     /// What is wrong with dictionaries.
     pub(super) fn damage(&self) -> Vec<String> {
-        let ids: BTreeSet<u64> = self.places.iter().map(|place| place.id).collect();
-        let mut damage = Vec::new();
-        for place in &self.places {
-            damage.extend(self.read_whole(*place, 0).err().map(|error| error.to_string()));
-        }
-        for id in ids.into_iter().filter(|id| self.places.iter().filter(|p| p.id == *id).count() != 2) {
-            damage.push(self.file.damaged(0, &format!("copies of dictionary {id}")).to_string());
-        }
-        damage
+        let whole = self.places.iter().map(|place| self.read_whole(*place, 0));
+        whole.filter_map(|read| read.err().map(|error| error.to_string())).collect()
     }
 
-    /// What `read` gives for the first copy that is not damaged.
-    fn copy<T>(
+    /// What `read` finds in the first piece of a dictionary that has it and is not damaged.
+    fn first<T>(
         &self,
         id: u64,
         number: u32,
-        read: impl Fn(DictionaryPlace) -> Result<T, BlockError>,
+        read: impl Fn(DictionaryPlace) -> Result<Option<T>, BlockError>,
     ) -> Result<T, BlockError> {
         let mut failed = None;
         for place in self.places.iter().filter(|place| place.id == id) {
             match read(*place) {
-                Err(BlockError::Damaged { file, block, what }) => {
-                    failed = Some(BlockError::Damaged { file, block, what });
-                }
-                result => return result,
+                Ok(Some(found)) => return Ok(found),
+                Ok(None) => {}
+                Err(error @ BlockError::Damaged { .. }) => failed = Some(error),
+                Err(error) => return Err(error),
             }
         }
-        Err(failed.unwrap_or_else(|| self.file.damaged(number, "its dictionary is missing")))
+        Err(failed.unwrap_or_else(|| self.file.damaged(number, MISSING)))
+    }
+
+    fn malformed(&self, number: u32, Malformed(what): Malformed) -> BlockError {
+        self.file.damaged(number, what)
     }
 
     fn read_header(
@@ -140,34 +179,38 @@ impl Dictionaries {
         Ok((header, decoded))
     }
 
-    fn read_templates(
+    /// A column of the piece at `place`, if it has that one, unpacked.
+    fn read_column(
         &self,
         place: DictionaryPlace,
-        of: TemplatesOf,
         number: u32,
-    ) -> Result<Templates, BlockError> {
+        find: impl Fn(&DictionaryHeader) -> Option<(u64, &ColumnMeta)>,
+    ) -> Result<Option<(ColumnMeta, Vec<u8>)>, BlockError> {
         let (_, header) = self.read_header(place, number)?;
-        let Some((at, column)) = header.templates(of) else {
-            return Err(self.file.damaged(number, "its templates are missing"));
-        };
-        self.decode(place.at + BLOCK_PREFIX_LEN as u64 + u64::from(place.header_len) + at, column, number)
+        let Some((at, column)) = find(&header) else { return Ok(None) };
+        let raw = read_column(&self.file, place.columns_at() + at, column, number)?;
+        Ok(Some((column.clone(), raw)))
     }
 
-    fn decode(&self, at: u64, column: &ColumnMeta, number: u32) -> Result<Templates, BlockError> {
-        let raw = read_column(&self.file, at, column, number)?;
-        decode_templates(column, &raw).map_err(|Malformed(what)| self.file.damaged(number, what))
-    }
-
-    fn read_whole(&self, place: DictionaryPlace, number: u32) -> Result<(Vec<u8>, Vec<u8>), BlockError> {
+    fn read_whole(&self, place: DictionaryPlace, number: u32) -> Result<EncodedDictionary, BlockError> {
         let (header, decoded) = self.read_header(place, number)?;
-        let mut at = place.end() - place.columns_len;
+        let mut at = place.columns_at();
         let len = usize::try_from(place.columns_len).unwrap_or(usize::MAX);
         let columns = self.file.read(at, len, number)?;
         for column in &decoded.columns {
-            self.decode(at, column, number)?;
+            let raw = read_column(&self.file, at, column, number)?;
+            let decoded = match column.role {
+                Role::Table(_) => decode_table(column, raw).map(drop),
+                _ => decode_templates(column, &raw).map(drop),
+            };
+            decoded.map_err(|wrong| self.malformed(number, wrong))?;
             at += u64::from(column.stored_len);
         }
-        if at == place.end() { Ok((header, columns)) } else { Err(self.file.damaged(number, "dictionary")) }
+        if at == place.end() {
+            Ok(EncodedDictionary { header, columns, has_templates: decoded.has_templates() })
+        } else {
+            Err(self.file.damaged(number, "length of a dictionary"))
+        }
     }
 }
 

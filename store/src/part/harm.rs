@@ -7,7 +7,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::block::{Needle, Packing, Role};
+use crate::block::{ColumnMeta, DictionaryHeader, EncodedDictionary, Needle, Packing, Role};
 use crate::record::Labels;
 use crate::{Level, Origin, Pair, Record, StreamId, TimeRange};
 
@@ -21,7 +21,7 @@ fn lines(n: usize) -> Vec<String> {
             .map(|(shift, digits)| format!("{:0digits$x}", uuid >> shift & ((1 << (4 * digits)) - 1)))
             .join("-");
         format!(
-            r#"{{"time":"2026-11-20T10:00:{:02}.{:03}Z","trace_id":"{id}","host":"h1","kind":"{}","request":"{groups}","span":"{:016x}","took":{}.{:02},"msg":"order {i} of user u{} was accepted","path":"/{other:x}/é"}}"#,
+            r#"{{"time":"2026-11-20T10:00:{:02}.{:03}Z","trace_id":"{id}","host":"h1","kind":"{}","request":"{groups}","span":"{:016x}","took":{}.{:02},"msg":"order {i} of user u{} from {:012x} was accepted","note":"é {:x}","path":"/{other:x}/é"}}"#,
             i / 10 % 60,
             i % 10 * 100,
             ["get", "put"][i % 3 / 2],
@@ -29,6 +29,8 @@ fn lines(n: usize) -> Vec<String> {
             i * 7,
             i % 100,
             i * 31,
+            uuid as u64 >> 16,
+            other as u32,
         )
     };
     (0..n).map(line).collect()
@@ -73,13 +75,19 @@ fn a_flipped_bit_is_an_error_or_changes_nothing() {
     let lines = lines(140);
     write(&path, &lines);
     let part = Part::open(&path).unwrap();
-    let raw = part.read_raw(0).unwrap();
-    let header = Header::decode(&raw.header).unwrap();
-    let values = header.columns.iter().filter(|column| matches!(column.role, Role::Values(_)));
-    let mut encodings: Vec<u8> = values.map(|column| column.encoding).collect();
+    let mut columns = Header::decode(&part.read_raw(0).unwrap().header).unwrap().columns;
+    columns.retain(|column| matches!(column.role, Role::Values(_)));
+    for piece in part.dictionaries.read_raw(1, 0).unwrap() {
+        columns.append(&mut DictionaryHeader::decode(&piece.header).unwrap().columns);
+    }
+    let mut encodings: Vec<u8> = columns.iter().map(|column| column.encoding).collect();
     encodings.sort_unstable();
     encodings.dedup();
-    assert_eq!(encodings, [1, 2, 3, 5, 6, 7, 8, 10], "columns of every kind but those with line ends");
+    assert_eq!(
+        encodings,
+        [1, 2, 3, 5, 6, 7, 8, 10, 11, 12],
+        "columns of every kind but those with line ends"
+    );
 
     let bytes = std::fs::read(&path).unwrap();
     let mut errors = 0;
@@ -117,56 +125,85 @@ fn arb_lie() -> impl Strategy<Value = Lie> {
     prop_oneof![
         6 => (any::<prop::sample::Index>(), any::<u8>()).prop_map(|(at, byte)| Lie::Byte(at, byte)),
         2 => (any::<prop::sample::Index>(), any::<u8>()).prop_map(|(at, byte)| Lie::Parameter(at, byte)),
-        1 => (1..12_u8).prop_map(Lie::Encoding),
+        1 => (1..14_u8).prop_map(Lie::Encoding),
         1 => prop_oneof![0..300_u32, any::<u32>()].prop_map(Lie::Entries),
         1 => any::<prop::sample::Index>().prop_map(Lie::Cut),
         1 => Just(Lie::Repeat),
     ]
 }
 
-/// The block of the part at `path` with other columns, their checksums right.
+/// Columns as they were before compression.
+fn unpacked(directory: &[ColumnMeta], columns: &[u8]) -> Vec<Vec<u8>> {
+    let mut input = Input::new(columns);
+    let unpacked = directory.iter().map(|column| {
+        let stored = input.take(column.stored_len as usize, "column").unwrap();
+        match column.packing {
+            Packing::Zstd => block::unpack(stored, column.raw_len as usize).unwrap(),
+            Packing::Plain => stored.to_vec(),
+        }
+    });
+    unpacked.collect()
+}
+
+/// Columns as they are stored without compression, their checksums right.
+fn packed(directory: &mut [ColumnMeta], raw: &[Vec<u8>]) -> Vec<u8> {
+    for (raw, meta) in raw.iter().zip(directory) {
+        meta.packing = Packing::Plain;
+        (meta.raw_len, meta.stored_len, meta.crc) = (raw.len() as u32, raw.len() as u32, block::crc(raw));
+    }
+    raw.concat()
+}
+
+fn tell(lie: &Lie, meta: &mut ColumnMeta, bytes: &mut Vec<u8>) {
+    match lie {
+        Lie::Byte(place, byte) if !bytes.is_empty() => {
+            // What a column begins with says most about it.
+            let reach = if byte % 2 == 0 { bytes.len() } else { bytes.len().min(64) };
+            bytes[place.index(reach)] = *byte;
+        }
+        Lie::Parameter(place, byte) if !meta.params.is_empty() => {
+            let place = place.index(meta.params.len());
+            meta.params[place] = *byte;
+        }
+        Lie::Encoding(encoding) => meta.encoding = *encoding,
+        Lie::Entries(entries) => match &mut meta.role {
+            Role::Values(known) | Role::Table(known) | Role::Templates(_, known) => *known = *entries,
+            _ => {}
+        },
+        Lie::Cut(place) => bytes.truncate(place.index(bytes.len() + 1)),
+        Lie::Repeat => bytes.extend_from_within(..),
+        Lie::Byte(..) | Lie::Parameter(..) => {}
+    }
+}
+
+/// The part at `path` with other columns in its block and its dictionary.
 fn rewrite(path: &Path, lies: &[(prop::sample::Index, Lie)]) {
     let part = Part::open(path).unwrap();
     let block = part.read_raw(0).unwrap();
     let mut header = Header::decode(&block.header).unwrap();
-    let mut input = Input::new(&block.columns);
-    let mut raw = Vec::new();
-    for column in &header.columns {
-        let stored = input.take(column.stored_len as usize, "column").unwrap();
-        raw.push(match column.packing {
-            Packing::Zstd => block::unpack(stored, column.raw_len as usize).unwrap(),
-            Packing::Plain => stored.to_vec(),
-        });
+    let mut raw = unpacked(&header.columns, &block.columns);
+    let mut pieces = Vec::new();
+    for piece in part.dictionaries.read_raw(1, 0).unwrap() {
+        let header = DictionaryHeader::decode(&piece.header).unwrap();
+        let raw = unpacked(&header.columns, &piece.columns);
+        pieces.push((header, raw));
     }
     for (column, lie) in lies {
-        let at = column.index(raw.len());
-        let (bytes, meta) = (&mut raw[at], &mut header.columns[at]);
-        match lie {
-            Lie::Byte(place, byte) if !bytes.is_empty() => {
-                // What a column begins with says most about it.
-                let reach = if byte % 2 == 0 { bytes.len() } else { bytes.len().min(64) };
-                bytes[place.index(reach)] = *byte;
-            }
-            Lie::Parameter(place, byte) if !meta.params.is_empty() => {
-                let place = place.index(meta.params.len());
-                meta.params[place] = *byte;
-            }
-            Lie::Encoding(encoding) => meta.encoding = *encoding,
-            Lie::Entries(entries) if matches!(meta.role, Role::Values(_)) => {
-                meta.role = Role::Values(*entries)
-            }
-            Lie::Cut(place) => bytes.truncate(place.index(bytes.len() + 1)),
-            Lie::Repeat => bytes.extend_from_within(..),
-            Lie::Byte(..) | Lie::Parameter(..) | Lie::Entries(_) => {}
-        }
+        let own = header.columns.iter_mut().zip(&mut raw);
+        let of_pieces = pieces.iter_mut().flat_map(|(header, raw)| header.columns.iter_mut().zip(raw));
+        let mut all: Vec<_> = own.chain(of_pieces).collect();
+        let at = column.index(all.len());
+        let (meta, bytes) = &mut all[at];
+        tell(lie, meta, bytes);
     }
-    let mut columns = Vec::new();
-    for (raw, meta) in raw.iter().zip(&mut header.columns) {
-        meta.packing = Packing::Plain;
-        (meta.raw_len, meta.stored_len, meta.crc) = (raw.len() as u32, raw.len() as u32, block::crc(raw));
-        columns.extend_from_slice(raw);
-    }
+    let columns = packed(&mut header.columns, &raw);
     let mut writer = PartWriter::create(path, PartId(1), TimeRange::ALL).unwrap();
+    let pieces = pieces.into_iter().map(|(mut header, raw)| {
+        let columns = packed(&mut header.columns, &raw);
+        let has_templates = header.has_templates();
+        EncodedDictionary { header: header.encode(), columns, has_templates }
+    });
+    writer.write_dictionary(1, pieces.collect()).unwrap();
     writer.add_raw(RawBlock { header: header.encode(), columns, ..block }, &part).unwrap();
     writer.finish().unwrap();
 }

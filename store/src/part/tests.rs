@@ -196,9 +196,11 @@ fn a_part_without_its_directory_is_read_through_its_blocks() {
     let records = service_records(90);
     write(&path, &[&records[..30], &records[30..60], &records[60..]]);
     let bytes = std::fs::read(&path).unwrap();
-    let places = Part::open(&path).unwrap().places;
+    let part = Part::open(&path).unwrap();
+    let places = &part.places;
 
-    // Cut anywhere: blocks that are whole are found, never more.
+    // Cut anywhere: blocks that are whole are found, and read where their dictionary is whole too.
+    let dictionary_end = part.dictionaries.places().iter().map(|place| place.end()).max().unwrap_or(0);
     for len in (0..bytes.len()).step_by(7) {
         std::fs::write(&path, &bytes[..len]).unwrap();
         let whole = places
@@ -213,7 +215,8 @@ fn a_part_without_its_directory_is_read_through_its_blocks() {
                 let readable = (0..part.blocks().len() as u32).filter(|n| {
                     part.read(*n).is_ok_and(|block| block.lines().is_ok() && block.pairs().is_ok())
                 });
-                assert_eq!(readable.count(), whole, "{len} bytes");
+                let expected = if len as u64 >= dictionary_end { whole } else { 0 };
+                assert_eq!((part.blocks().len() >= whole, readable.count()), (true, expected), "{len} bytes");
             }
             Err(error) => assert!(len < PREAMBLE_LEN, "{error}"),
         }
@@ -253,6 +256,54 @@ fn an_unfinished_part_leaves_no_file() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     drop(writer);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_block_takes_its_dictionary_along_from_part_to_part() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |number: u64| dir.path().join(format!("part-{number}.blk"));
+    let records = service_records(900);
+    let chunks: Vec<&[Record]> = records.chunks(300).collect();
+    write(&path(1), &chunks);
+    // The second block is copied twice; the second part has blocks and a dictionary of its own too.
+    for number in [2, 3] {
+        let from = Part::open(&path(number - 1)).unwrap();
+        let mut writer = PartWriter::create(&path(number), PartId(number), WINDOW).unwrap();
+        let block = Block::from_records(StreamId(9), labels("a"), records[..200].iter());
+        writer.add(&block, 0).unwrap();
+        writer.add_raw(from.read_raw(1).unwrap(), &from).unwrap();
+        writer.finish().unwrap();
+        assert_eq!(Part::open(&path(number)).unwrap().damage(), Vec::<String>::new());
+    }
+    std::fs::remove_file(path(1)).unwrap();
+    let part = Part::open(&path(3)).unwrap();
+    assert_eq!(records_of(&part.read(0).unwrap()), records[..200]);
+    assert_eq!(records_of(&part.read(1).unwrap()), chunks[1]);
+    let ids: Vec<u64> = part.dictionaries.places().iter().map(|place| place.id).collect();
+    assert_eq!(ids, [1, 1, 3, 3, 1, 3], "templates and tables, then the templates once more");
+}
+
+#[test]
+fn templates_are_read_from_their_copy_where_they_are_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("part-1.blk");
+    let records = service_records(300);
+    write(&path, &[&records]);
+    let bytes = std::fs::read(&path).unwrap();
+    let places = Part::open(&path).unwrap().dictionaries.places().to_vec();
+    let [first, _, copy] = places.as_slice() else { panic!("{places:?}") };
+    let harmed = |harmed: &[usize]| {
+        let mut bytes = bytes.clone();
+        harmed.iter().for_each(|at| bytes[*at] ^= 1);
+        std::fs::write(&path, bytes).unwrap();
+        (read_all(&path).is_ok_and(|found| found == records), Part::open(&path).unwrap().damage().len())
+    };
+    for at in first.at..first.end() {
+        let (at, in_copy) = (at as usize, (at - first.at + copy.at) as usize);
+        assert_eq!(harmed(&[at]), (true, 1), "byte {at}");
+        assert_eq!(harmed(&[in_copy]), (true, 1), "byte {in_copy}");
+        assert!(!harmed(&[at, in_copy]).0, "byte {at} and {in_copy}");
+    }
 }
 
 #[test]

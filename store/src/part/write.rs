@@ -23,7 +23,7 @@ pub(crate) struct PartWriter {
     len: u64,
     encoder: Encoder,
     footer: Footer,
-    /// Those in the file so far, by number: they are written once more at the end.
+    /// Pieces in the file so far, by number; those with templates as they are, to be written once more at the end.
     dictionaries: Vec<(u64, EncodedDictionary)>,
     filters: Vec<u8>,
     collector: terms::Collector,
@@ -111,16 +111,28 @@ impl PartWriter {
         if let Some(id) = raw.dictionary
             && !self.dictionaries.iter().any(|(known, _)| *known == id)
         {
-            let (header, columns) = from.dictionaries.read_raw(id, 0)?;
-            let dictionary = EncodedDictionary { header, columns };
-            self.write_dictionary(id, &dictionary)?;
-            self.dictionaries.push((id, dictionary));
+            self.write_dictionary(id, from.dictionaries.read_raw(id, 0)?)?;
         }
         Ok(self.append(raw.meta, &raw.header, &raw.columns, raw.terms)?)
     }
 
-    fn write_dictionary(&mut self, id: u64, dictionary: &EncodedDictionary) -> Result<(), StoreError> {
-        let EncodedDictionary { header, columns } = dictionary;
+    /// Writes the pieces of a dictionary, and keeps those that are written twice.
+    pub(super) fn write_dictionary(
+        &mut self,
+        id: u64,
+        pieces: Vec<EncodedDictionary>,
+    ) -> Result<(), StoreError> {
+        for piece in pieces {
+            self.write_piece(id, &piece)?;
+            let kept = piece.has_templates;
+            let piece = if kept { piece } else { EncodedDictionary::default() };
+            self.dictionaries.push((id, piece));
+        }
+        Ok(())
+    }
+
+    fn write_piece(&mut self, id: u64, dictionary: &EncodedDictionary) -> Result<(), StoreError> {
+        let EncodedDictionary { header, columns, .. } = dictionary;
         let (header_len, columns_len) = (header.len() as u32, columns.len() as u64);
         self.footer.dictionaries.push(DictionaryPlace { id, at: self.len, header_len, columns_len });
         self.write(&prefix(DICTIONARY_MAGIC, header))?;
@@ -157,17 +169,17 @@ impl PartWriter {
     /// # Errors
     /// When the file cannot be written, synced or renamed.
     pub(crate) fn finish(mut self) -> Result<WrittenPart, StoreError> {
-        if let Some(own) = self.encoder.dictionary().map_err(|source| self.failed("compress", source))? {
-            self.write_dictionary(self.id.0, &own)?;
-            self.dictionaries.push((self.id.0, own));
-        }
+        let own = self.encoder.dictionary().map_err(|source| self.failed("compress", source))?;
+        self.write_dictionary(self.id.0, own)?;
         for place in &mut self.footer.places {
             place.filter_at += self.len;
         }
         let filters = std::mem::take(&mut self.filters);
         self.write(&filters)?;
         for (id, dictionary) in std::mem::take(&mut self.dictionaries) {
-            self.write_dictionary(id, &dictionary)?;
+            if dictionary.has_templates {
+                self.write_piece(id, &dictionary)?;
+            }
         }
         let raw = self.footer.encode();
         let footer_at = self.len;

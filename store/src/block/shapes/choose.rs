@@ -4,7 +4,7 @@ use super::bytes::ByteSet;
 use super::column::code;
 use super::number::Numbers;
 use super::stamp::Stamps;
-use super::{Builder, Codes, Interner, Outline, hex, templates, used};
+use super::{Builder, Coded, Codes, Interner, Outline, TableOf, Tables, hex, templates, used};
 use crate::block::Lines;
 use crate::block::wire::put_varint;
 
@@ -16,6 +16,8 @@ const TRIED: usize = 128;
 const MAX_CONSTANT: usize = 4096;
 /// Text of less bytes, or of shorter values, is not cut further.
 const MIN_TEXT: usize = 4096;
+/// Mean bytes of values that may be shared by blocks: shorter ones cost as much as their numbers.
+const SHARED_MEAN: std::ops::Range<usize> = 4..256;
 const MIN_MEAN: usize = 16;
 
 /// A column as it goes into a block, before compression.
@@ -34,6 +36,7 @@ pub(crate) struct Scratch {
     distinct: Interner,
     codes: Vec<u16>,
     pub(crate) nested: Builder,
+    pub(crate) tables: Tables,
     literals: Lines,
 }
 
@@ -66,8 +69,10 @@ pub(crate) fn encode_columns(
     let mut columns = Vec::with_capacity(own);
     let mut nested = Vec::new();
     for (number, texts) in builder.columns() {
-        let chosen = chosen(texts, scratch, told)
+        let chosen = few_or_numbers(texts, scratch, told)
             .or_else(|| stamps(texts, builder, number, times, told))
+            .or_else(|| shared(texts, number, &mut scratch.tables, told))
+            .or_else(|| ids(texts, told))
             .or_else(|| shapes_of(texts, own, scratch, &mut nested, told));
         columns.push(chosen.unwrap_or_else(|| text(texts, told)));
     }
@@ -104,11 +109,40 @@ fn tell_literals(builder: &Builder, literals: &mut Lines, told: &mut impl FnMut(
 
 /// An encoding that any column may have and that tells more than text, if one fits.
 fn chosen(texts: &Lines, scratch: &mut Scratch, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
-    constant(texts, told)
-        .or_else(|| dictionary(texts, scratch, told))
-        .or_else(|| numbers(texts, told))
-        .or_else(|| hex_digits(texts, told))
-        .or_else(|| uuids(texts, told))
+    few_or_numbers(texts, scratch, told).or_else(|| ids(texts, told))
+}
+
+fn few_or_numbers(texts: &Lines, scratch: &mut Scratch, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
+    constant(texts, told).or_else(|| dictionary(texts, scratch, told)).or_else(|| numbers(texts, told))
+}
+
+fn ids(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
+    let ids = hex_digits(texts).or_else(|| uuids(texts))?;
+    told(texts.bytes());
+    Some(ids)
+}
+
+/// A table of a dictionary, in the encoding that fits its values best.
+pub(super) fn plain_table(texts: &Lines) -> Encoded {
+    hex_digits(texts).or_else(|| uuids(texts)).unwrap_or_else(|| text(texts, &mut |_| ()))
+}
+
+/// Values that other blocks of the part have too, as numbers of a table.
+fn shared(
+    texts: &Lines,
+    number: usize,
+    tables: &mut Tables,
+    told: &mut impl FnMut(&[u8]),
+) -> Option<Encoded> {
+    let mean = texts.line_bytes() / texts.len().max(1);
+    if !SHARED_MEAN.contains(&mean) || memchr::memchr(b' ', texts.bytes()).is_some() {
+        return None; // running text is better cut into shapes
+    }
+    let Coded { table, raw } = tables.code(TableOf::Column(number), texts.iter(), false)?;
+    told(texts.bytes());
+    let mut params = bytes_of(texts).encode();
+    put_varint(&mut params, u64::from(table));
+    Some(Encoded { entries: texts.len(), encoding: code::SHARED, params, raw })
 }
 
 fn constant(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
@@ -146,13 +180,12 @@ fn numbers(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
     Some(Encoded { entries: texts.len(), encoding: code::NUMBERS, params, raw })
 }
 
-fn hex_digits(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
-    let digits = texts.get(0).len();
+fn hex_digits(texts: &Lines) -> Option<Encoded> {
+    let digits = texts.iter().next()?.len();
     let fits = |text: &[u8]| text.len() == digits && text.iter().all(|b| hex::is_digit(*b));
     if digits == 0 || !digits.is_multiple_of(2) || !texts.iter().all(fits) {
         return None;
     }
-    told(texts.bytes());
     let mut raw = Vec::with_capacity(texts.len() * digits / 2);
     texts.iter().for_each(|text| raw.extend(text.as_chunks().0.iter().map(|pair| hex::packed(*pair))));
     let mut params = Vec::new();
@@ -160,7 +193,7 @@ fn hex_digits(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
     Some(Encoded { entries: texts.len(), encoding: code::HEX, params, raw })
 }
 
-fn uuids(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
+fn uuids(texts: &Lines) -> Option<Encoded> {
     let fits = |text: &[u8]| {
         text.len() == 36
             && text.iter().enumerate().all(|(i, byte)| match i {
@@ -171,7 +204,6 @@ fn uuids(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
     if !texts.iter().all(fits) {
         return None;
     }
-    told(texts.bytes());
     let mut raw = Vec::with_capacity(texts.len() * 16);
     for text in texts.iter() {
         for group in [&text[..8], &text[9..13], &text[14..18], &text[19..23], &text[24..]] {

@@ -1,10 +1,12 @@
 //! The values of a column, in the form in which they are stored.
 
+use std::sync::Arc;
+
 use super::bytes::ByteSet;
 use super::number::{Format, Numbers};
 use super::stamp::Stamps;
 use super::texts::Texts;
-use super::{Codes, Limits, Outline, Shapes, Templates, hex};
+use super::{Codes, Limits, Outline, Shapes, Table, Templates, decode_codes, hex};
 use crate::block::Lines;
 use crate::block::header::ColumnMeta;
 use crate::block::wire::{Input, Malformed};
@@ -33,6 +35,8 @@ pub(crate) mod code {
     pub(crate) const SHARED_SHAPES: u8 = 10;
     /// Templates; in dictionaries only.
     pub(crate) const TEMPLATES: u8 = 11;
+    /// Numbers of values in a table of the part's dictionary; parameters: which bytes there are, the table.
+    pub(crate) const SHARED: u8 = 12;
 }
 
 /// Values, each in the order of the lines.
@@ -58,6 +62,11 @@ pub(crate) enum Column {
     Numbers(Numbers),
     Stamps(Stamps),
     Shapes(Shapes),
+    /// Numbers of values of a table.
+    Shared {
+        table: Arc<Table>,
+        codes: Vec<u32>,
+    },
 }
 
 /// What bounds nested shapes, and what they are made of.
@@ -71,6 +80,8 @@ pub(crate) struct Bounds<'a> {
     pub(crate) line_bytes: usize,
     /// Those of the dictionary for running text, if the column is made of them.
     pub(crate) templates: Option<&'a Templates>,
+    /// The table that has the values, if they lie in one.
+    pub(crate) table: Option<&'a Arc<Table>>,
 }
 
 impl Column {
@@ -113,6 +124,16 @@ impl Column {
                 let times = times.ok_or(Malformed("stamps in running text"))?;
                 Stamps::decode(&meta.params, &raw, times.into_iter(), len).map(Self::Stamps)
             }
+            code::SHARED => {
+                let table = bounds.table.ok_or(Malformed("table of a column"))?;
+                let mut input = Input::new(&raw);
+                let codes = decode_codes(&mut input, len, table.values.len())?;
+                if input.is_empty() {
+                    Ok(Self::Shared { table: Arc::clone(table), codes })
+                } else {
+                    Err(Malformed("end of a column"))
+                }
+            }
             code::SHAPES | code::SHARED_SHAPES => {
                 let limits = Limits { texts: len, slots: bounds.line_bytes + len, columns: bounds.columns };
                 let shapes = if meta.encoding == code::SHAPES {
@@ -133,6 +154,14 @@ impl Column {
         }
     }
 
+    /// The table that the values of a column, or of pairs, lie in.
+    pub(crate) fn table_of(params: &[u8]) -> Result<u32, Malformed> {
+        let mut input = Input::new(params);
+        input.take(ByteSet::LEN, "bytes of a column")?;
+        let table = input.varint_u32("table of a column")?;
+        if input.is_empty() { Ok(table) } else { Err(Malformed("parameters of a column")) }
+    }
+
     /// Whether a column is of nested shapes.
     pub(crate) const fn is_of_shapes(meta: &ColumnMeta) -> bool {
         matches!(meta.encoding, code::SHAPES | code::SHARED_SHAPES)
@@ -143,6 +172,7 @@ impl Column {
         match meta.encoding {
             code::CONSTANT => Some(ByteSet::of(&meta.params)),
             code::TEXT | code::TEXT_LENGTHS | code::DICTIONARY => ByteSet::decode(&meta.params).ok(),
+            code::SHARED => ByteSet::decode(meta.params.get(..ByteSet::LEN)?).ok(),
             code::HEX => Some(ByteSet::hex()),
             code::UUID => Some(ByteSet::uuid()),
             code::STAMPS => Some(ByteSet::of(b"0123456789-:.,+TZ ")),
@@ -174,6 +204,7 @@ impl Column {
             Self::Constant { text, .. } => Some(text),
             Self::Dictionary { texts, codes } => Some(texts.get(codes.get(i))),
             Self::Text(texts) => Some(texts.get(i)),
+            Self::Shared { table, codes } => table.values.text(codes[i] as usize),
             _ => None,
         }
     }
@@ -188,6 +219,7 @@ impl Column {
             Self::Numbers(numbers) => numbers.values.len(),
             Self::Stamps(stamps) => stamps.len(),
             Self::Shapes(shapes) => shapes.codes.len(),
+            Self::Shared { codes, .. } => codes.len(),
         }
     }
 }

@@ -17,6 +17,9 @@ use crate::block::pairs::Values;
 use crate::block::wire::Malformed;
 use crate::block::{Block, BlockError, Lines, Stored, TemplatesOf};
 
+/// Most bytes that the values of a table come to when they are written out.
+const MAX_TABLE_TEXT: usize = 64 << 20;
+
 /// Finds one needle in one block.
 pub(crate) struct Finder<'a> {
     pub(super) block: &'a Block,
@@ -250,6 +253,19 @@ impl<'a> Finder<'a> {
         {
             return Ok(Hits::of(rows));
         }
+        if let Some((table, read)) = self.block.shared_pair(pair)? {
+            let hits = table.hits(self.needle, part, |values| self.of_values(values, part))?;
+            if matches!(*hits, Hits::None) {
+                return Ok(Hits::None);
+            }
+            let mut rows = Rows::none(self.block.len());
+            read()?.for_each(|row, code| {
+                if hits.contains(code as usize) {
+                    rows.insert(row);
+                }
+            });
+            return Ok(Hits::of(rows));
+        }
         let values = self.block.pair_values(pair)?;
         match values {
             Values::Constant(value) => {
@@ -278,7 +294,25 @@ impl<'a> Finder<'a> {
         if likely.as_ref().is_some_and(|likely| !likely.contains(&true)) {
             return Ok(Hits::None);
         }
-        let column = self.block.column(number)?;
+        if let Some(table) = self.block.table_of(number)? {
+            let hits = table.hits(self.needle, part, |values| self.of_values(values, part))?;
+            if matches!(*hits, Hits::None) {
+                return Ok(Hits::None);
+            }
+            let Column::Shared { codes, .. } = self.block.column(number)? else {
+                return Err(self.block.malformed(Malformed("table of a column")));
+            };
+            return Ok(Hits::of(Rows::with(codes.len(), |i| hits.contains(codes[i] as usize))));
+        }
+        match self.block.column(number)? {
+            Column::Shapes(shapes) => self.texts(shapes, part, likely.as_deref()),
+            column => self.of_values(column, part),
+        }
+    }
+
+    /// Which of some values have `part`; they are not shapes.
+    fn of_values(&self, column: &Column, part: &Part) -> Result<Hits, BlockError> {
+        let anywhere = part.is_anywhere();
         let rows = match column {
             Column::Constant { text, .. } => {
                 return Ok(if self.needle.has(part, text) { Hits::All } else { Hits::None });
@@ -290,7 +324,6 @@ impl<'a> Finder<'a> {
                 }
                 Some(Rows::with(codes.len(), |i| found[codes.get(i)]))
             }
-            Column::Shapes(shapes) => return self.texts(shapes, part, likely.as_deref()),
             Column::Text(texts) => Some(texts.rows_with(self.needle, part)),
             Column::Hex { digits, bytes } if anywhere => {
                 PackedHex { digits: *digits, bytes }.rows_with(&self.needle.bytes)
@@ -301,6 +334,9 @@ impl<'a> Finder<'a> {
             }
             Column::Stamps(stamps) if anywhere => stamps.rows_with(&self.needle.bytes),
             Column::Hex { .. } | Column::Stamps(_) | Column::Uuid(_) => None,
+            Column::Shapes(_) | Column::Shared { .. } => {
+                return Err(self.block.malformed(Malformed("encoding of values")));
+            }
         };
         match rows {
             Some(rows) => Ok(Hits::of(rows)),
@@ -321,7 +357,7 @@ impl<'a> Finder<'a> {
     /// The same by writing every value out.
     fn written_out(&self, column: &Column, part: &Part) -> Result<Hits, BlockError> {
         let none = Resolved { columns: Vec::new(), pairs: Vec::new() };
-        let line_bytes = self.block.line_bytes();
+        let line_bytes = self.block.line_bytes().max(MAX_TABLE_TEXT);
         let mut texts = Lines::default();
         for i in 0..column.len() {
             none.append_value(column, i, texts.buffer(), line_bytes)

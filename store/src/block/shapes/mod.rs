@@ -23,7 +23,9 @@ mod outline;
 mod restore;
 mod rows;
 mod shape;
+mod shared;
 mod stamp;
+mod tables;
 mod templates;
 #[cfg(test)]
 mod tests;
@@ -33,6 +35,7 @@ mod used;
 
 pub(crate) use build::Builder;
 pub(crate) use bytes::ByteSet;
+use choose::plain_table;
 pub(crate) use choose::{Encoded, Scratch, encode_columns, encode_templates};
 pub(crate) use codes::Codes;
 pub(crate) use column::{Bounds, Column, append_uuid, code as value_code};
@@ -46,6 +49,8 @@ use outline::Outline;
 pub(crate) use restore::Resolved;
 pub use rows::Rows;
 pub(crate) use shape::{Limits, Shapes};
+pub(crate) use shared::{Table, decode_codes};
+pub(crate) use tables::{Coded, TableOf, Tables};
 pub(crate) use templates::Templates;
 pub(crate) use used::decode as used_templates;
 

@@ -134,6 +134,9 @@ impl Resolved<'_> {
             Column::Numbers(numbers) => numbers.append(entry, out),
             Column::Stamps(stamps) => stamps.append(entry, out),
             Column::Shapes(shapes) => return self.append(shapes, entry, out, max),
+            Column::Shared { table, codes } => {
+                return self.append_value(&table.values, codes[entry] as usize, out, max);
+            }
         }
         Ok(())
     }

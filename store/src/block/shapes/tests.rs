@@ -22,10 +22,17 @@ fn record(i: usize, line: &[u8], id: Option<&str>) -> Record {
 
 /// A part with one block.
 fn part(records: &[Record]) -> Part {
+    part_of(&[records])
+}
+
+/// A part with these blocks.
+fn part_of(blocks: &[&[Record]]) -> Part {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("part-1.blk");
     let mut writer = PartWriter::create(&path, PartId(1), TimeRange::ALL).unwrap();
-    writer.add(&Block::from_records(StreamId(1), Arc::default(), records.iter()), 0).unwrap();
+    for records in blocks {
+        writer.add(&Block::from_records(StreamId(1), Arc::default(), records.iter()), 0).unwrap();
+    }
     writer.finish().unwrap();
     Part::open(&path).unwrap()
 }
@@ -91,9 +98,10 @@ proptest! {
         cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), arb_len()), 12),
         made_up in "[a-d0-9 \":,.x=/?]{1,4}|[ks]|[0-9]{2,4}|[ab]{0,1}[0-9][ /.:][0-9]{0,2}",
     ) {
-        let id = |line: &[u8]| format!("{:08x}", line.len());
-        let records: Vec<Record> =
-            lines.iter().enumerate().map(|(i, line)| record(i, line, Some(&id(line)))).collect();
+        let id = |line: &[u8]| format!("{:016x}", line.len());
+        let records_of = |lines: &[Vec<u8>]| -> Vec<Record> {
+            lines.iter().enumerate().map(|(i, line)| record(i, line, Some(&id(line)))).collect()
+        };
         let mut needles = vec![made_up.into_bytes()];
         for (line, at, len) in cuts {
             let line = line.get(&lines);
@@ -102,13 +110,17 @@ proptest! {
                 needles.push(line[at..line.len().min(at + len)].to_vec());
             }
         }
-        // What the first needle makes the part remember, all later ones use.
-        let part = part(&records);
-        for needle in needles {
-            let block = part.read(0).unwrap();
-            let holds = |line: &[u8]| memmem::find(line, &needle).is_some();
+        // Blocks have some things in common and others not; what the first needle makes the part remember, later ones use.
+        let (mut others, half) = (lines.clone(), lines.len() / 2);
+        others[half..].iter_mut().for_each(|line| line.extend_from_slice(b" again 17 7a"));
+        let part = part_of(&[&records_of(&lines), &records_of(&others), &records_of(&others[half..])]);
+        let blocks = [(0, &lines[..]), (1, &others), (2, &others[half..])];
+        for (needle, (number, lines)) in needles.iter().flat_map(|needle| blocks.map(|block| (needle, block))) {
+            let block = part.read(number).unwrap();
+            let holds = |line: &[u8]| memmem::find(line, needle).is_some();
             let expected: Vec<usize> = (0..lines.len()).filter(|i| holds(&lines[*i])).collect();
-            prop_assert_eq!(found(&block, &Needle::exact(&needle)), expected.clone(), "{:?}", String::from_utf8_lossy(&needle));
+            let told = String::from_utf8_lossy(needle);
+            prop_assert_eq!(found(&block, &Needle::exact(needle)), expected.clone(), "{:?}", told);
             if let Some(row) = expected.first() {
                 prop_assert_eq!(block.line(*row).unwrap().into_owned(), lines[*row].clone());
             }
@@ -118,7 +130,7 @@ proptest! {
                     prop_assert_eq!(hits.get(*row).unwrap().into_owned(), lines[*row].clone());
                 }
             }
-            if let Ok(text) = std::str::from_utf8(&needle) {
+            if let Ok(text) = std::str::from_utf8(needle) {
                 let regex = format!("(?i){}", regex::escape(text));
                 let regex = regex::bytes::Regex::new(&regex).unwrap();
                 let expected: Vec<usize> = (0..lines.len()).filter(|i| regex.is_match(&lines[*i])).collect();
@@ -199,7 +211,7 @@ fn texts_of_many_kinds_are_read_only_by_needles_that_can_touch_their_words() {
         let expected: Vec<usize> = (0..lines.len()).filter(|i| lines[*i].contains(needle)).collect();
         assert_eq!(found(&block, &Needle::exact(needle.as_bytes())), expected, "{needle}");
         let encodings = [0, 1].map(|number| block.column_meta(number).unwrap().encoding);
-        assert_eq!(encodings, [super::value_code::SHARED_SHAPES; 2]);
+        assert_eq!(encodings, [super::value_code::SHARED_SHAPES, super::value_code::SHARED]);
         let unread = [0, 1].map(|number: usize| block.columns[number].get().is_none());
         assert_eq!(unread, [message_unread, path_unread], "{needle}");
     }

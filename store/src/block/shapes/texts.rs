@@ -33,6 +33,11 @@ impl Texts {
         Self { bytes, len, ends: OnceLock::new(), looked: AtomicUsize::new(0) }
     }
 
+    /// Bytes of memory once it is noted where each ends, about.
+    pub(super) const fn memory(&self) -> usize {
+        self.bytes.len() + 4 * self.len
+    }
+
     pub(super) fn all(&self) -> Separated<'_> {
         let ends = || memchr_iter(b'\n', &self.bytes).map(|end| end as u32).collect();
         Separated { bytes: &self.bytes, ends: self.ends.get_or_init(ends) }

@@ -51,6 +51,8 @@ impl Finder<'_> {
         match meta.encoding {
             encode::code::PAIR_HEX => all_bytes(self.needle, piece, &hex::is_digit),
             encode::code::PAIR_UUID => piece.len() <= 36 && all_bytes(self.needle, piece, &is_uuid_byte),
+            encode::code::PAIR_SHARED => ByteSet::decode(meta.params.get(..ByteSet::LEN).unwrap_or_default())
+                .map_or(true, |set| all_bytes(self.needle, piece, &|byte| set.contains(byte))),
             _ => true,
         }
     }

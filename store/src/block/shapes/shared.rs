@@ -1,0 +1,105 @@
+//! Values that lie in a table of a part's dictionary: the reader's side.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::needle::{Needle, Part};
+use super::rows::Hits;
+use super::{Column, Resolved};
+use crate::block::wire::{Input, Malformed};
+
+/// Pieces of needles of which it is remembered what values have them: those asked for last.
+const MAX_ASKED: usize = 16;
+
+/// A table of a dictionary.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// Texts, hex digits or UUIDs.
+    pub(crate) values: Column,
+    asked: Mutex<Vec<Asked>>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    bytes: Vec<u8>,
+    ignores_case: bool,
+    part: Part,
+    hits: Arc<Hits>,
+}
+
+impl Table {
+    /// # Errors
+    /// When values are not stored as a table has them.
+    pub(crate) fn new(values: Column) -> Result<Self, Malformed> {
+        match values {
+            Column::Text(_) | Column::Hex { .. } | Column::Uuid(_) => {
+                Ok(Self { values, asked: Mutex::default() })
+            }
+            _ => Err(Malformed("encoding of a table")),
+        }
+    }
+
+    /// Appends value `number`, which there is.
+    pub(crate) fn append(&self, number: usize, out: &mut Vec<u8>) -> Result<(), Malformed> {
+        Resolved { columns: Vec::new(), pairs: Vec::new() }.append_value(
+            &self.values,
+            number,
+            out,
+            usize::MAX,
+        )
+    }
+
+    /// Bytes of memory, about.
+    pub(crate) fn memory(&self) -> usize {
+        match &self.values {
+            Column::Text(texts) => texts.memory(),
+            Column::Hex { bytes, .. } | Column::Uuid(bytes) => bytes.len(),
+            _ => 0,
+        }
+    }
+
+    /// Which values have `part` of the needle; `find` finds out.
+    pub(super) fn hits<E>(
+        &self,
+        needle: &Needle,
+        part: &Part,
+        find: impl FnOnce(&Column) -> Result<Hits, E>,
+    ) -> Result<Arc<Hits>, E> {
+        let is_it = |asked: &Asked| {
+            asked.part == *part
+                && asked.ignores_case == needle.ignores_case()
+                && asked.bytes[part.range.clone()] == needle.bytes[part.range.clone()]
+        };
+        {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(at) = asked.iter().position(is_it) {
+                asked[..=at].rotate_right(1);
+                return Ok(Arc::clone(&asked[0].hits));
+            }
+        }
+        let hits = Arc::new(find(&self.values)?);
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.truncate(MAX_ASKED - 1);
+        let (bytes, ignores_case) = (needle.bytes.clone(), needle.ignores_case());
+        asked.insert(0, Asked { bytes, ignores_case, part: part.clone(), hits: Arc::clone(&hits) });
+        Ok(hits)
+    }
+}
+
+/// Numbers of `len` values of a table of `kinds`.
+pub(crate) fn decode_codes(input: &mut Input<'_>, len: usize, kinds: usize) -> Result<Vec<u32>, Malformed> {
+    let min = input.varint_u32("lowest number of a value")?;
+    let width = usize::from(input.u8("bytes of a number")?);
+    if width > 4 {
+        return Err(Malformed("bytes of a number"));
+    }
+    let mut codes = vec![min; len];
+    for place in 0..width {
+        for (code, byte) in codes.iter_mut().zip(input.take(len, "numbers of values")?) {
+            *code = code.wrapping_add(u32::from(*byte) << (8 * place));
+        }
+    }
+    if codes.iter().any(|code| *code as usize >= kinds) {
+        return Err(Malformed("number of a value"));
+    }
+    Ok(codes)
+}
