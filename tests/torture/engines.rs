@@ -4,6 +4,8 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Round;
@@ -15,8 +17,11 @@ use crate::harness::ledger::{Expected, Ledger, settle};
 use crate::harness::site::Site;
 
 const LIMIT: Duration = Duration::from_secs(120);
-/// Containers made and removed a second; few of them are started: that takes an engine 0.1 s of a core.
+/// Containers made and removed a second; few of them are started: that takes an engine a quarter of a second of a core
+/// (`bench/engine-churn`).
 const MADE_A_SECOND: u32 = 20;
+/// Clients that do so at once: an engine keeps each waiting.
+const CLIENTS: usize = 8;
 
 /// Many noisy containers at once, while others come and go.
 pub(super) fn crowd(round: &mut Round) -> Row {
@@ -25,27 +30,26 @@ pub(super) fn crowd(round: &mut Round) -> Row {
     let noisy: Vec<Container<'_>> = (0..noisy)
         .map(|i| emitter(&format!("noisy-{i}"), "sleep=0.2 len=150 rate=150 lines=1200").start(&site.engine))
         .collect();
-    let mut passing = Vec::new();
+    let (passing, next) = (Mutex::new(Vec::new()), AtomicU32::new(0));
     let begun = Instant::now();
-    for number in 0..MADE_A_SECOND * seconds {
-        let due = Duration::from_secs(1) / MADE_A_SECOND * number;
-        std::thread::sleep(due.saturating_sub(begun.elapsed()));
-        if number % 10 == 0 {
-            let container = emitter(&format!("passing-{number}"), "lines=50 sleep=0.05").start(&site.engine);
-            passing.push(container);
-            continue;
+    std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= MADE_A_SECOND * seconds {
+                        return;
+                    }
+                    let due = Duration::from_secs(1) / MADE_A_SECOND * number;
+                    std::thread::sleep(due.saturating_sub(begun.elapsed()));
+                    come_and_go(&site.engine, number, &passing);
+                }
+            });
         }
-        let name = format!("never-started-{number}");
-        create(&site.engine.socket(), &name);
-        assert!(matches!(ask(&site.engine.socket(), "DELETE", &format!("/containers/{name}"), ""), 204));
-        // Some of those that ran are removed, too, read or not.
-        if number % 20 == 15 {
-            let removed = &passing[passing.len() - 1];
-            site.engine.docker(&["rm", "--force", &removed.name]);
-        }
-    }
+    });
     let rate = f64::from(MADE_A_SECOND * seconds) / begun.elapsed().as_secs_f64();
     noisy.iter().for_each(|container| container.wait_exited(LIMIT));
+    let passing = passing.into_inner().unwrap();
     let mut expected: Vec<Expected> = noisy.iter().map(|container| Expected::of(container, 1)).collect();
     expected.extend(passing.iter().map(|container| Expected::gone(container, 1)));
     let (verdicts, gaps) = settle(&site.server, &expected, LIMIT);
@@ -55,6 +59,26 @@ pub(super) fn crowd(round: &mut Round) -> Row {
     // Nothing can be missing of a container that never ran.
     row.undetected += gaps.iter().filter(|gap| gap.name.starts_with("never-started")).count() as u64;
     row
+}
+
+/// One of ten is started, and half of those are removed while they run or later, read or not.
+fn come_and_go<'a>(engine: &'a Engine, number: u32, passing: &Mutex<Vec<Container<'a>>>) {
+    if number.is_multiple_of(10) {
+        let container = emitter(&format!("passing-{number}"), "lines=50 sleep=0.05").start(engine);
+        passing.lock().unwrap().push(container);
+        return;
+    }
+    let name = format!("never-started-{number}");
+    create(&engine.socket(), &name);
+    assert!(matches!(ask(&engine.socket(), "DELETE", &format!("/containers/{name}"), ""), 204));
+    if number % 20 == 15 {
+        let removed = passing.lock().unwrap().last().map(|container| container.name.clone());
+        if let Some(removed) = removed {
+            // Another client may be at it already.
+            let status = ask(&engine.socket(), "DELETE", &format!("/containers/{removed}?force=1"), "");
+            assert!(matches!(status, 204 | 404 | 409), "{status}");
+        }
+    }
 }
 
 fn create(socket: &Path, name: &str) {

@@ -58,7 +58,7 @@ impl Begin {
             Position::Unset if !history => Ok(Self::Anew),
             // The key of a damaged row may be another now.
             Position::Unset => {
-                let was_read = reader.containers()?.iter().any(|row| row.id == id && row.was_read());
+                let was_read = reader.container(id)?.is_some_and(|row| row.was_read());
                 match if was_read { regain()? } else { Self::Anew } {
                     Self::BehindStored([None, None]) => Ok(Self::Anew),
                     begin => Ok(begin),

@@ -158,6 +158,17 @@ impl CatalogReader {
         read().map_err(self.fail.of("read the gaps"))
     }
 
+    /// The container with this id.
+    pub(crate) fn container(&self, id: &str) -> Result<Option<Container>, StoreError> {
+        let read = || {
+            self.connection
+                .prepare_cached(&format!("SELECT {CONTAINER_COLUMNS} FROM containers WHERE id = ?1"))?
+                .query_row([id], container_of)
+                .optional()
+        };
+        read().map_err(self.fail.of("read a container"))
+    }
+
     /// Every container, by creation.
     pub(crate) fn containers(&self) -> Result<Vec<Container>, StoreError> {
         let read = || {
@@ -253,6 +264,13 @@ impl View<'_> {
             found.push(format!("a row of `{}` belongs to nothing", row.get::<_, String>(0)?));
         }
         Ok(found)
+    }
+
+    /// Sources whose position was found damaged by a start, and not stored since.
+    pub(crate) fn lost_positions(&self) -> rusqlite::Result<Vec<String>> {
+        let mut statement =
+            self.connection.prepare("SELECT source FROM cursors WHERE position = x'' ORDER BY source")?;
+        statement.query_map([], |row| row.get(0))?.collect()
     }
 
     /// Rows whose checksum does not fit, in words.

@@ -172,6 +172,14 @@ impl Reader {
         self.catalog().coverage()
     }
 
+    /// The container with this full id, if the catalog knows it.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn container(&self, id: &str) -> Result<Option<Container>, StoreError> {
+        self.catalog().container(id)
+    }
+
     /// Every container the catalog knows, by creation time.
     ///
     /// # Errors

@@ -108,6 +108,8 @@ fn a_damaged_position_is_unknown_from_then_on() {
         assert_eq!(positions, expected);
         assert_eq!(writer.reader().coverage().unwrap(), [("c".to_owned(), 5)]);
     }
+    let report = verify::data(dir.path()).unwrap();
+    assert_eq!((report.damage.len(), report.notes.len()), (0, 2), "{report:?}");
     let writer = open(dir.path()).unwrap();
     // Harmed while it is open: not believed either.
     catalog.execute_batch("UPDATE cursors SET position = x'36' WHERE source = 'c'").unwrap();

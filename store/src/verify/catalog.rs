@@ -43,6 +43,9 @@ impl Told {
         for what in view.damaged_spans()? {
             report.damage.push(format!("`{path}`: {what}"));
         }
+        for source in view.lost_positions()? {
+            report.notes.push(format!("the position of `{source}` was damaged, and is not yet found again"));
+        }
         let mut next_seq = 0;
         view.each_batch_after(0, |row| {
             report.batches += 1;
