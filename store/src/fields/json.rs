@@ -125,7 +125,10 @@ where
     fn nested(&mut self, name: &str) -> ControlFlow<()> {
         self.path.push_str(name);
         // An empty name leaves the path empty, which says "top": its members would lose their parent.
-        let flow = if name.is_empty() { self.skip() } else { self.container() };
+        let flow = match self.peek() {
+            Some(b'{' | b'[') if name.is_empty() => self.skip(),
+            _ => self.container(),
+        };
         self.path.clear();
         flow
     }
@@ -224,7 +227,7 @@ where
         Some(if escaped { Value::Escaped(inner) } else { Value::Text(inner) })
     }
 
-    /// Passes over the object or array that starts here.
+    /// Passes over the object or array that starts here; nothing else may.
     fn skip(&mut self) -> ControlFlow<()> {
         let mut open = 0_usize;
         while let Some(byte) = self.peek() {

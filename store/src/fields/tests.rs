@@ -40,9 +40,14 @@ fn json_gives_paths_and_texts() {
 
 #[test]
 fn broken_json_gives_the_fields_before_the_damage() {
-    for line in
-        [r#"{"a":"1","b":"#, r#"{"a":"1","b":"cut"#, r#"{"a":"1",,"#, r#"{"a":"1" "b":2}"#, r#"{"a":"1",x"#]
-    {
+    for line in [
+        r#"{"a":"1","b":"#,
+        r#"{"a":"1","b":"cut"#,
+        r#"{"a":"1",,"#,
+        r#"{"a":"1" "b":2}"#,
+        r#"{"a":"1",x"#,
+        r#"{"a":"1","":}"#,
+    ] {
         assert_eq!(all(line.as_bytes(), Shape::Json), [("a".to_owned(), "1".to_owned())], "{line}");
     }
 }
