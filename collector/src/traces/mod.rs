@@ -26,8 +26,8 @@ pub use metrics::TraceMetrics;
 const SOURCE: &str = "traces";
 /// Records taken from the store at once.
 const MAX_RECORDS: usize = 16_384;
-/// Traces stored in one transaction: some milliseconds, in which records wait to be stored.
-const MAX_TRACES: usize = 400;
+/// Traces stored in one transaction: a millisecond or two and a sync, in which records wait to be stored.
+const MAX_TRACES: usize = 100;
 /// How often traces are looked at that may be complete.
 const TICK: Duration = Duration::from_secs(1);
 /// Looks between two writes of a position that moves while no trace closes.

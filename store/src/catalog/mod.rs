@@ -5,6 +5,7 @@
 //! batches and the deletion of these batches. docs/on-disk-format.md describes the tables.
 
 mod checksum;
+mod log;
 mod read;
 mod rows;
 mod schema;
@@ -19,6 +20,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::error::StoreError;
 use crate::record::{Labels, StreamId};
 
+pub(crate) use log::LogCopier;
 pub(crate) use read::{CatalogReader, View};
 pub(crate) use write::{CatalogWriter, Cleanup, Dropped, Installed, NewBatch};
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction};
 
+use super::log::{Copied, copy_log};
 use super::rows::{
     advance_generation, delete_old, distrust_cursor, insert_gaps, insert_parts, store_all, update_cursors,
 };
@@ -17,13 +18,14 @@ use crate::record::StreamId;
 use crate::spans::{self, EncodedTrace, StoredTraces};
 use crate::writer::{Batch, CursorUpdate, Gap};
 
-/// Pages (8 KiB each) put into the write-ahead log, about, at which [`CatalogWriter::checkpoint_if_due`] copies it into
-/// the file: 2 MiB, which an append that comes meanwhile waits for.
+/// Pages (8 KiB each) put into the write-ahead log, about, at which it is copied into the file: 2 MiB.
 const CHECKPOINT_PAGES: usize = 256;
 /// Pages of the log at which a transaction itself must copy it: 16 MiB.
 const MAX_LOG_PAGES: i64 = 2000;
-/// Pages that a commit puts there besides its payloads, about.
+/// Pages that a transaction puts there besides its payloads, about.
 const PAGES_PER_COMMIT: usize = 4;
+/// Pages that a change of spans puts there, about: rows, their indexes, groups.
+const PAGES_PER_CHANGE: usize = 32;
 /// The write-ahead log is cut to this size when it starts over.
 const WAL_LIMIT_BYTES: i64 = 16 << 20;
 /// SQLite's page cache, in KiB.
@@ -34,7 +36,7 @@ const CACHE_KIB: i64 = 8 << 10;
 pub(crate) struct CatalogWriter {
     connection: Connection,
     fail: Failure,
-    /// Pages of commits since the log was last copied into the file, about.
+    /// Pages put into the log since it was last to be copied into the file, about.
     log_pages: usize,
 }
 
@@ -186,15 +188,19 @@ impl CatalogWriter {
         Ok(ids)
     }
 
-    /// Copies the write-ahead log into the file if there is much in it. For when nobody waits: it takes a sync.
-    pub(crate) fn checkpoint_if_due(&mut self) -> Result<(), StoreError> {
-        if self.log_pages < CHECKPOINT_PAGES {
-            return Ok(());
+    /// Whether so much has been put into the log since this last said so that it should be copied into the file.
+    pub(crate) const fn log_is_due(&mut self) -> bool {
+        let is_due = self.log_pages >= CHECKPOINT_PAGES;
+        if is_due {
+            self.log_pages = 0;
         }
-        self.log_pages = 0;
-        let fail = self.fail.of("copy the log of");
-        // Waits for no reader: what one still needs is copied another time.
-        self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(fail)
+        is_due
+    }
+
+    /// Copies the log into the file while nothing is put into it: for one that [`super::LogCopier`] cannot copy whole, since
+    /// transactions come one after the other. It takes a sync or two.
+    pub(crate) fn copy_log(&mut self) -> Result<Copied, StoreError> {
+        copy_log(&self.connection).map_err(self.fail.of("copy the log of"))
     }
 
     /// Puts new parts in the place of the batches or parts whose records they hold.
@@ -202,7 +208,9 @@ impl CatalogWriter {
         let fail = self.fail.of("store parts");
         let transaction = self.connection.transaction().map_err(&fail)?;
         insert_parts(&transaction, installed).map_err(&fail)?;
-        transaction.commit().map_err(&fail)
+        transaction.commit().map_err(&fail)?;
+        self.log_pages += PAGES_PER_COMMIT;
+        Ok(())
     }
 
     /// Forgets windows with their parts, and single parts.
@@ -254,6 +262,7 @@ impl CatalogWriter {
         let transaction = self.connection.transaction().map_err(&fail)?;
         let changed = change(&transaction).map_err(&fail)?;
         transaction.commit().map_err(&fail)?;
+        self.log_pages += PAGES_PER_CHANGE;
         Ok(changed)
     }
 
@@ -288,11 +297,16 @@ fn configure(connection: &Connection, new: bool) -> rusqlite::Result<()> {
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "wal_autocheckpoint", MAX_LOG_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", WAL_LIMIT_BYTES)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    share_log(connection)
+}
+
+/// Settings of every connection that puts something into the log or copies it.
+pub(super) fn share_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "synchronous", "FULL")?;
     // A reader that may not write to the folder can open the catalog only while the log's files exist, so
     // they stay when the writer ends.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;

@@ -1,5 +1,7 @@
 //! What sources hand to the store.
 
+use std::time::Duration;
+
 use crate::record::Record;
 
 /// What one source hands over at once: stored whole, in one transaction, or not at all.
@@ -140,4 +142,8 @@ pub struct Committed {
     /// Number of the latest commit that holds records of the batch; grows by one with each commit. A batch
     /// without records makes no commit and gets the number of the one before it.
     pub commit: u64,
+    /// Time from the call to the start of its transaction: for memory, for the transactions before it.
+    pub waited: Duration,
+    /// Time from there until it was durable and visible.
+    pub took: Duration,
 }

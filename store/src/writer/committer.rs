@@ -39,6 +39,8 @@ pub(crate) struct Append {
     /// Memory of its records.
     pub(crate) bytes: usize,
     pub(crate) share: Share,
+    /// When it was handed over.
+    pub(crate) since: Instant,
     pub(crate) reply: oneshot::Sender<Result<Committed, StoreError>>,
 }
 
@@ -87,6 +89,9 @@ impl Committer {
                 Message::Append(append) => self.commit_with_waiting(append, &mut queue),
                 other => self.do_other(other, &mut queue),
             }
+            if self.catalog.log_is_due() {
+                self.common.copier.wake();
+            }
         }
         if !self.common.tenure.is_stopping()
             && let Err(error) = self.catalog.shrink()
@@ -96,6 +101,7 @@ impl Committer {
         self.common.tenure.stop();
         self.common.flusher.wake();
         self.common.keeper.wake();
+        self.common.copier.wake();
     }
 
     fn do_other(&mut self, message: Message, queue: &mut mpsc::Receiver<Message>) {
@@ -144,13 +150,14 @@ impl Committer {
         for append in appends {
             share += append.share;
             batches.push(append.batch);
-            replies.push(append.reply);
+            replies.push((append.since, append.reply));
         }
         let result = self.store(&mut batches, share);
         if result.is_err() {
             self.common.budget.give_back(share);
         }
-        self.common.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
+        let took = started.elapsed();
+        self.common.metrics.commit_seconds.observe(took.as_secs_f64());
         match &result {
             Ok(_) => self.common.metrics.commits.inc(),
             Err(error) => {
@@ -158,17 +165,15 @@ impl Committer {
                 tracing::error!(%error, appends = replies.len(), "records could not be stored; their sources will try again");
             }
         }
-        for reply in replies {
+        for (since, reply) in replies {
+            let waited = started.saturating_duration_since(since);
             // Whoever no longer waits does not want the answer.
-            drop(reply.send(result.clone()));
-        }
-        if let Err(error) = self.catalog.checkpoint_if_due() {
-            tracing::warn!(%error, "the catalog's log keeps its size");
+            drop(reply.send(result.clone().map(|commit| Committed { commit, waited, took })));
         }
     }
 
-    /// Stores and publishes `batches`, whose records are taken out.
-    fn store(&mut self, batches: &mut [Batch], share: Share) -> Result<Committed, StoreError> {
+    /// Stores and publishes `batches`, whose records are taken out. Returns the number of the latest commit.
+    fn store(&mut self, batches: &mut [Batch], share: Share) -> Result<u64, StoreError> {
         let records: Vec<Record> = batches.iter_mut().flat_map(|batch| batch.records.drain(..)).collect();
         let (streams, new_streams) = self.streams.assign(&records);
         let stored = self.store_records(records, streams, &new_streams, batches);
@@ -194,7 +199,7 @@ impl Committer {
             self.common.flusher.wake();
         }
         self.common.shared.changed.send_replace(commit);
-        Ok(Committed { commit })
+        Ok(commit)
     }
 
     /// Gives records that go straight into parts their streams and order keys. New streams are stored at once;

@@ -1,12 +1,14 @@
 //! The one writer of a data folder.
 //!
-//! Three threads do the work: the committer makes batches durable and visible, the flusher builds parts from
-//! the head, the keeper merges parts, feeds the index and deletes what retention lets go. Only the committer
-//! writes to the catalog; the others hand it their changes.
+//! Four threads do the work: the committer makes batches durable and visible, the copier moves what it has put into
+//! the catalog's log into the catalog, the flusher builds parts from the head, the keeper merges parts, feeds the
+//! index and deletes what retention lets go. Only the committer changes the catalog; the others hand it their
+//! changes.
 
 mod batch;
 pub(crate) mod budget;
 pub(crate) mod committer;
+mod copier;
 pub(crate) mod lifecycle;
 mod loader;
 pub(crate) mod threads;
@@ -14,6 +16,7 @@ pub(crate) mod wait;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -36,6 +39,7 @@ use crate::state::Shared;
 use crate::{Config, RetentionConfig, recovery, retention};
 use budget::Budget;
 use committer::{Append, Committer, Message};
+use copier::Copier;
 use lifecycle::{Tenure, Worker};
 use threads::{Common, run_on_committer};
 use wait::block_on;
@@ -83,6 +87,7 @@ impl Writer {
         let shared = Arc::new(Shared::new(recovered.state));
         let (flusher, flush_requests) = Worker::new();
         let (keeper, keep_requests) = Worker::new();
+        let (copier, copy_requests) = Worker::new();
         let (queue, messages) = mpsc::channel(QUEUE_MESSAGES);
         let common = Arc::new(Common {
             dir: dir.to_owned(),
@@ -92,6 +97,7 @@ impl Writer {
             tenure: Arc::new(tenure),
             flusher,
             keeper,
+            copier,
             fresh_words: FreshWords::default(),
             unsent: Arc::default(),
             queue: queue.downgrade(),
@@ -103,9 +109,11 @@ impl Writer {
         let flush_bytes = usize::try_from(config.flush_bytes.0).unwrap_or(usize::MAX);
         let (catalog, streams, next_seq) = (recovered.catalog, recovered.streams, recovered.next_seq);
         let committer = Committer::new(catalog, streams, next_seq, Arc::clone(&common), flush_bytes)?;
+        let copy = Copier::open(Arc::clone(&common))?;
         let flush = Flusher::new(Arc::clone(&common), config.clone(), recovered.window_ns);
         let keep = Keeper::new(Arc::clone(&common), Arc::clone(&retention));
         spawn("binnacle-commit", Arc::clone(&common), move || committer.run(messages))?;
+        spawn("binnacle-copy", Arc::clone(&common), move || copy.run(&copy_requests))?;
         spawn("binnacle-flush", Arc::clone(&common), move || flush.run(&flush_requests))?;
         spawn("binnacle-keep", Arc::clone(&common), move || keep.run(&keep_requests))?;
         let inner = Inner {
@@ -155,7 +163,7 @@ impl Writer {
     /// # Errors
     /// When the batch could not be stored; nothing of it is visible then.
     pub async fn append(&self, batch: Batch) -> Result<Committed, StoreError> {
-        let inner = &*self.inner;
+        let (inner, since) = (&*self.inner, Instant::now());
         inner.budget.check()?;
         check_sizes(&batch.records)?;
         let bytes = memory_of_batch(&batch);
@@ -168,7 +176,7 @@ impl Writer {
             }
         };
         let (reply, committed) = oneshot::channel();
-        let append = Append { batch, bytes, share, reply };
+        let append = Append { batch, bytes, share, since, reply };
         inner.queue()?.send(Message::Append(append)).await.map_err(|_| StoreError::Closed)?;
         committed.await.map_err(|_| StoreError::Closed)?
     }

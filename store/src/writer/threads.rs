@@ -26,6 +26,7 @@ pub(crate) struct Common {
     pub(crate) tenure: Arc<Tenure>,
     pub(crate) flusher: Worker,
     pub(crate) keeper: Worker,
+    pub(crate) copier: Worker,
     pub(crate) fresh_words: FreshWords,
     pub(crate) unsent: Arc<Unsent>,
     /// Weak, so that the committer ends with the last writer.
