@@ -19,6 +19,7 @@ use collector::{Enricher, Redactor};
 use prometheus::Registry;
 use query::http::{AppState, MetricsBody};
 use store::{Reader, Writer};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -76,16 +77,23 @@ fn start(config: Config, roles: Roles) -> anyhow::Result<Outcome> {
         .enable_all()
         .build()
         .context("cannot start the async runtime")?;
-    runtime.block_on(async move {
+    let answering =
+        roles.answer.then(query::http::runtime).transpose().context("cannot start the runtime of answers")?;
+    let handle = answering.as_ref().map(|runtime| runtime.handle().clone());
+    let outcome = runtime.block_on(async move {
         let stop = CancellationToken::new();
         tokio::select! {
-            result = live(config, roles, own, stop.clone()) => result.map(|()| Outcome::Done),
+            result = live(config, roles, own, handle, stop.clone()) => result.map(|()| Outcome::Done),
             result = signals::watch(stop) => {
                 result.context("cannot install the signal handlers")?;
                 anyhow::bail!("ended by a second signal before every part had finished")
             }
         }
-    })
+    });
+    if let Some(answering) = answering {
+        answering.shutdown_background();
+    }
+    outcome
 }
 
 /// Where `run` and `serve` answer.
@@ -97,11 +105,13 @@ fn address(config: &Config, default_port: u16) -> SocketAddr {
     config.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, default_port)))
 }
 
-/// The life of the process, from opening the store to its last commit.
+/// The life of the process, from opening the store to its last commit. `answering` is the runtime of answers, where there
+/// are any.
 async fn live(
     config: Config,
     roles: Roles,
     own: Option<OwnSpans>,
+    answering: Option<Handle>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let address = address(&config, if roles.answer { ANSWER_PORT } else { COLLECT_PORT });
@@ -114,7 +124,7 @@ async fn live(
     let (ready_sender, ready) = watch::channel(false);
     let log_metrics = LogMetrics::new(&config.collect.log_metrics).context("`collect.log_metrics`")?;
     registry.register(Box::new(log_metrics.clone())).context("cannot register the metrics of log lines")?;
-    let (mut server, answers) = routes(&config, roles, &gate, &registry, &store, &log_metrics, ready)?;
+    let (mut server, answers) = routes(&config, answering, &gate, &registry, &store, &log_metrics, ready)?;
     if let Some(writer) = &store.writer {
         let push = collector::push::router(writer.clone(), Arc::clone(&enricher), &config.ingest, &registry)
             .context("cannot register the metrics of pushes")?;
@@ -196,7 +206,7 @@ impl Store {
 /// The routes of the process, and the state of those that answer queries.
 fn routes(
     config: &Config,
-    roles: Roles,
+    answering: Option<Handle>,
     gate: &Gate,
     registry: &Registry,
     store: &Store,
@@ -206,7 +216,7 @@ fn routes(
     let exemplars = log_metrics.clone();
     let exposition = Exposition::new(registry.clone(), Some(Arc::new(move || exemplars.exemplars())));
     let (mut router, mut answers) = (Router::new(), None);
-    if roles.answer {
+    if let Some(runtime) = answering {
         let state = AppState::new(
             store.reader.clone(),
             config.query.clone(),
@@ -216,7 +226,8 @@ fn routes(
         )
         .context("cannot register the metrics of queries")?;
         state.write_metrics_with(MetricsBody::new(move |accept| exposition.render(accept)));
-        router = router.merge(gate.guard(query::http::router(state.clone()), Scope::Read));
+        let routes = query::http::answer_on(runtime, query::http::router(state.clone()));
+        router = router.merge(gate.guard(routes, Scope::Read));
         answers = Some(state);
     } else {
         router = router.merge(gate.guard(collector::admin::router(exposition, ready), Scope::Read));

@@ -249,6 +249,14 @@ pub struct Stats {
 /// the time of one that searches, when they want the same processor.
 const NICENESS: i32 = 10;
 
+/// Lets this thread, and those that it starts, give way to collection. It can never be taken back.
+pub(crate) fn give_way() {
+    // Of this thread alone, on Linux.
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(%error, "queries cannot give way to collection");
+    }
+}
+
 /// Runs `work` on a thread of its own that gives way to collection, as do the threads that it starts. When the
 /// future is dropped, `work` goes on to its end.
 pub(crate) async fn yielding<T: Send + 'static>(
@@ -256,10 +264,7 @@ pub(crate) async fn yielding<T: Send + 'static>(
 ) -> Result<T, ExecError> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let run = move || {
-        // Of this thread alone, on Linux. It can never be taken back, hence a thread of its own.
-        if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
-            tracing::debug!(%error, "queries cannot give way to collection");
-        }
+        give_way();
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
             .unwrap_or_else(|panic| Err(ExecError::Panicked(panic_text(panic.as_ref()))));
         if sender.send(outcome).is_err() {

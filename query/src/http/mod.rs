@@ -10,6 +10,7 @@ mod metrics;
 mod observe;
 mod openapi;
 mod params;
+mod runtime;
 mod search;
 mod state;
 mod stream;
@@ -29,6 +30,7 @@ use tower_http::compression::CompressionLayer;
 
 pub use error::ApiError;
 pub use metrics::Metrics;
+pub use runtime::{answer_on, runtime};
 pub(crate) use search::NDJSON;
 pub use state::{AppState, MetricsBody};
 pub(crate) use trace::UNKNOWN_TRACE;
