@@ -1,69 +1,90 @@
 //! How long lines wait until they are durable: while traces are made of what is stored, while nothing and while heavy
-//! queries run.
+//! queries run, on disk and in memory. Of a delay in memory no disk is the cause; what is left is locks and processors.
+//!
+//! Times without and with queries are taken in turns, so that what else the machine does falls on both.
 
-use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+mod pushes;
+mod queries;
+mod syncs;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use crate::server::{Server, load, request};
+use crate::process::ThreadTime;
+use crate::server::{Server, load};
+use pushes::Pushes;
 
-/// Lines pushed at once, and how often: what a busy host logs.
-const BATCH_LINES: usize = 100;
-const PUSH_EVERY: Duration = Duration::from_millis(10);
-/// How long each part of the measurement takes.
-const PHASE: Duration = Duration::from_secs(15);
+/// Where data folders are in memory.
+const MEMORY: &str = "/dev/shm";
+/// How long each turn takes, and how many there are of each kind.
+const TURN: Duration = Duration::from_secs(10);
+const TURNS: usize = 3;
 /// Spans come every second while there are lines to read.
 const SETTLED: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(900);
-/// Clients that ask without a pause; each query uses all threads that it may.
-const CLIENTS: usize = 4;
-/// Each reads every line.
-const HEAVY: [&str; 3] = [
-    "topk(10, sum by (path) (count_over_time({host=\"bench\"} | json [1h])))",
-    "quantile_over_time(0.99, {host=\"bench\"} | json | unwrap latency_ms [1h]) by (service_name)",
-    "sum(count_over_time({host=\"bench\"} |~ `[a-z]+ter [0-9]+x` [1h]))",
-];
+/// How much longer a push may take beside heavy queries.
+const MAX_DELAY: Duration = Duration::from_millis(100);
+/// The store's thread that stores what is pushed.
+const COMMITTER: &str = "binnacle-commit";
 
-/// Prints the times of all parts.
-pub(crate) fn run(binary: &Path, file: &Path, data: &Path) -> Result<()> {
+/// Measures with data folders in `places`, by default on disk and in memory. Prints all times; fails when heavy queries
+/// delay a push for too long.
+pub(crate) fn run(binary: &Path, file: &Path, places: &[PathBuf]) -> Result<()> {
+    let default = [std::env::temp_dir(), PathBuf::from(MEMORY)];
+    let places = if places.is_empty() { &default[..] } else { places };
+    let mut complaints = Vec::new();
+    for place in places {
+        let data = tempfile::tempdir_in(place)?;
+        complaints.extend(measure(binary, file, data.path())?);
+    }
+    ensure!(
+        complaints.is_empty(),
+        "heavy queries delay collection by more than 100 ms:\n{}",
+        complaints.join("\n")
+    );
+    Ok(())
+}
+
+/// What a kind of turn showed.
+#[derive(Default)]
+struct Turns {
+    pushes: Pushes,
+    syncs: Vec<Duration>,
+    committer: ThreadTime,
+    queries: usize,
+}
+
+fn measure(binary: &Path, file: &Path, data: &Path) -> Result<Option<String>> {
     load(binary, file, data)?;
     let server = Server::start(binary, "run", data)?;
-    println!("| | pushes | median | 99th percentile | longest | queries answered |");
-    println!("|---|---|---|---|---|---|");
-    tell("traces are made of the stored lines", &push_for(server.address(), PHASE)?, 0);
+    let (mut traces, mut alone, mut beside) = (Turns::default(), Turns::default(), Turns::default());
+    turn(&server, data, &mut traces)?;
     wait_for_traces(&server)?;
-    tell("no queries", &push_for(server.address(), PHASE)?, 0);
-    let (stop, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let times = std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS)
-            .map(|client| {
-                let (server, stop, answered) = (&server, &stop, &answered);
-                scope.spawn(move || -> Result<()> {
-                    for query in HEAVY.iter().cycle().skip(client) {
-                        if stop.load(Ordering::Relaxed) {
-                            break;
-                        }
-                        server.ask(
-                            "/loki/api/v1/query",
-                            &[("query", query), ("time", "2026-11-20T10:59:00Z")],
-                        )?;
-                        answered.fetch_add(1, Ordering::Relaxed);
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        let times = push_for(server.address(), PHASE);
-        stop.store(true, Ordering::Relaxed);
-        for client in clients {
-            client.join().expect("BUG: a client panicked")?;
-        }
-        times
-    })?;
-    tell("heavy queries without a pause", &times, answered.load(Ordering::Relaxed));
+    for _ in 0..TURNS {
+        turn(&server, data, &mut alone)?;
+        let (pushed, answered) = queries::beside(&server, || turn(&server, data, &mut beside))?;
+        pushed?;
+        beside.queries += answered;
+    }
+    let kind = if syncs::is_memory(data)? { "memory" } else { "disk" };
+    println!("| {kind}, times in ms | median | 99th percentile | longest |\n|---|---|---|---|");
+    tell("traces are made of the stored lines", &mut traces);
+    tell("no queries", &mut alone);
+    tell("heavy queries without a pause", &mut beside);
+    println!();
+    let least = if kind == "memory" { Duration::ZERO } else { alone.pushes.longest() };
+    let delay = beside.pushes.longest().saturating_sub(least);
+    Ok((delay > MAX_DELAY).then(|| format!("{kind}: {} ms", delay.as_millis())))
+}
+
+/// Pushes for a while.
+fn turn(server: &Server, data: &Path, turns: &mut Turns) -> Result<()> {
+    let before = server.threads(COMMITTER)?;
+    let syncs = syncs::beside(data, || turns.pushes.push_for(server.address(), TURN))?;
+    turns.syncs.extend(syncs);
+    turns.committer += server.threads(COMMITTER)? - before;
     Ok(())
 }
 
@@ -82,37 +103,24 @@ fn wait_for_traces(server: &Server) -> Result<()> {
     Ok(())
 }
 
-/// Pushes at a steady pace and gives the time of each until its 204, sorted.
-fn push_for(address: SocketAddr, phase: Duration) -> Result<Vec<Duration>> {
-    let mut times = Vec::new();
-    let start = Instant::now();
-    while start.elapsed() < phase {
-        let begun = Instant::now();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
-        let values: Vec<_> = (0..BATCH_LINES)
-            .map(|i| [(now + i as u128).to_string(), format!("GET /cart/{i} took {} ms", now % 977)])
-            .collect();
-        let body =
-            serde_json::json!({"streams": [{"stream": {"job": "delay"}, "values": values}]}).to_string();
-        let head = format!(
-            "POST /loki/api/v1/push HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        let sent = Instant::now();
-        let (status, answer) = request(address, &head, body.as_bytes())?;
-        ensure!(status == 204, "push: {status} {}", String::from_utf8_lossy(&answer));
-        times.push(sent.elapsed());
-        std::thread::sleep(PUSH_EVERY.saturating_sub(begun.elapsed()));
+fn tell(name: &str, turns: &mut Turns) {
+    let (pushes, queries, committer) = (turns.pushes.len(), turns.queries, &turns.committer);
+    let queries = if queries > 0 { format!(", {queries} queries answered") } else { String::new() };
+    let (ran, waited) = (committer.ran.as_secs_f64(), committer.waited.as_secs_f64());
+    println!(
+        "| **{name}**: {pushes} pushes{queries}; the committer had a processor for {ran:.2} s and waited {waited:.2} s for one | | | |"
+    );
+    for (part, times) in turns.pushes.parts() {
+        row(part, times);
     }
-    times.sort_unstable();
-    Ok(times)
+    row("a sync of 4 KiB by another process", &mut turns.syncs);
 }
 
-fn tell(name: &str, times: &[Duration], answered: usize) {
+fn row(name: &str, times: &mut [Duration]) {
+    times.sort_unstable();
     let ms = |i: usize| times.get(i).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3);
     println!(
-        "| {name} | {} | {:.1} ms | {:.1} ms | {:.1} ms | {answered} |",
-        times.len(),
+        "| {name} | {:.1} | {:.1} | {:.1} |",
         ms(times.len() / 2),
         ms(times.len() * 99 / 100),
         ms(times.len().saturating_sub(1))

@@ -81,10 +81,15 @@ enum Measurement {
         lines: usize,
     },
     /// How long pushed lines wait until they are durable while heavy queries run
+    ///
+    /// Fails when that is more than 100 ms longer than without queries.
     Delay {
         binary: PathBuf,
         #[arg(default_value_t = LINES)]
         lines: usize,
+        /// Where to have the data folder (repeatable) [default: where temporary files go, and /dev/shm]
+        #[arg(long = "in")]
+        places: Vec<PathBuf>,
     },
     /// What making traces costs
     Traces {
@@ -119,8 +124,8 @@ fn main() -> Result<()> {
         Measurement::Logql { binary, lines } => {
             with_file(lines, |file, data| question::table(&binary, file, data))
         }
-        Measurement::Delay { binary, lines } => {
-            with_file(lines, |file, data| delay::run(&binary, file, data))
+        Measurement::Delay { binary, lines, places } => {
+            with_file(lines, |file, _| delay::run(&binary, file, &places))
         }
         Measurement::Traces { seconds } => traces::measure(seconds),
         Measurement::Generate { set, file, lines } => sets::write(set, lines, &file).map(drop),

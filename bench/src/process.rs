@@ -1,7 +1,9 @@
 //! What the system says of processes: CPU time and memory. Linux only.
 
 use std::fs;
+use std::ops::{AddAssign, Sub};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -39,4 +41,46 @@ pub(crate) fn disk_bytes(dir: &Path) -> Result<u64> {
         bytes += if metadata.is_dir() { disk_bytes(&entry.path())? } else { metadata.len() };
     }
     Ok(bytes)
+}
+
+/// What threads have spent since they were started.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ThreadTime {
+    /// With a processor.
+    pub(crate) ran: Duration,
+    /// Ready to run, without one.
+    pub(crate) waited: Duration,
+}
+
+impl Sub for ThreadTime {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self { ran: self.ran.saturating_sub(before.ran), waited: self.waited.saturating_sub(before.waited) }
+    }
+}
+
+impl AddAssign for ThreadTime {
+    fn add_assign(&mut self, more: Self) {
+        self.ran += more.ran;
+        self.waited += more.waited;
+    }
+}
+
+/// The sum over the threads of a process that have this name.
+pub(crate) fn thread_time_of(process: u32, name: &str) -> Result<ThreadTime> {
+    let mut sum = ThreadTime::default();
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        let thread = thread?.path();
+        // A thread may end meanwhile.
+        let Ok(comm) = fs::read_to_string(thread.join("comm")) else { continue };
+        if comm.trim_end() != name {
+            continue;
+        }
+        let stat = fs::read_to_string(thread.join("schedstat"))?;
+        let mut fields = stat.split_whitespace().map(|field| field.parse().map(Duration::from_nanos));
+        let mut next = || anyhow::Ok(fields.next().context("short /proc/PID/task/TID/schedstat")??);
+        sum += ThreadTime { ran: next()?, waited: next()? };
+    }
+    Ok(sum)
 }

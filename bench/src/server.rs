@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::process;
+use crate::process::{self, ThreadTime};
 
 /// How long a start may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,7 +32,7 @@ impl Server {
             .with_context(|| format!("cannot run `{}`", binary.display()))?;
         let mut server = Self { process, address };
         let start = Instant::now();
-        while !server.get("/ready").is_ok_and(|(status, _)| status == 200) {
+        while !server.get("/ready").is_ok_and(|answer| answer.status == 200) {
             if let Some(status) = server.process.try_wait()? {
                 bail!("`binnacle {command}` has ended: {status}");
             }
@@ -51,26 +51,36 @@ impl Server {
         Ok(process::cpu_seconds_of(&self.process.id().to_string())?.0)
     }
 
+    /// What its threads of this name have spent so far.
+    pub(crate) fn threads(&self, name: &str) -> Result<ThreadTime> {
+        process::thread_time_of(self.process.id(), name)
+    }
+
     /// The value of a metric without labels.
     pub(crate) fn metric(&self, name: &str) -> Result<f64> {
-        let (status, body) = self.get("/metrics")?;
-        ensure!(status == 200, "metrics: status {status}");
-        let text = String::from_utf8_lossy(&body);
+        let answer = self.get("/metrics")?;
+        ensure!(answer.status == 200, "metrics: status {}", answer.status);
+        let text = String::from_utf8_lossy(&answer.body);
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         Ok(value.with_context(|| format!("there is no metric `{name}`"))?.parse()?)
     }
 
-    fn get(&self, target: &str) -> Result<(u16, Vec<u8>)> {
+    fn get(&self, target: &str) -> Result<Answer> {
         request(self.address, &format!("GET {target} HTTP/1.0\r\n\r\n"), &[])
     }
 
     /// The JSON that `GET path` with these parameters answers.
     pub(crate) fn ask(&self, path: &str, params: &[(&str, &str)]) -> Result<serde_json::Value> {
+        Ok(serde_json::from_slice(&self.answer_to(path, params)?)?)
+    }
+
+    /// The bytes of it.
+    pub(crate) fn answer_to(&self, path: &str, params: &[(&str, &str)]) -> Result<Vec<u8>> {
         let pairs: Vec<String> =
             params.iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
-        let (status, body) = self.get(&format!("{path}?{}", pairs.join("&")))?;
+        let Answer { status, body, .. } = self.get(&format!("{path}?{}", pairs.join("&")))?;
         ensure!(status == 200, "{params:?}: status {status}, {}", String::from_utf8_lossy(&body));
-        Ok(serde_json::from_slice(&body)?)
+        Ok(body)
     }
 }
 
@@ -103,8 +113,26 @@ fn escape(text: &str) -> String {
     text.bytes().map(escape).collect()
 }
 
-/// Sends head and body over a connection of its own; gives status and body of the answer.
-pub(crate) fn request(address: SocketAddr, head: &str, body: &[u8]) -> Result<(u16, Vec<u8>)> {
+/// An answer over HTTP.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// The value of a header, named in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (header, value) = line.split_once(':')?;
+            header.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
+
+/// Sends head and body over a connection of its own; gives the answer.
+pub(crate) fn request(address: SocketAddr, head: &str, body: &[u8]) -> Result<Answer> {
     let mut stream = TcpStream::connect(address)?;
     stream.write_all(head.as_bytes())?;
     stream.write_all(body)?;
@@ -113,5 +141,5 @@ pub(crate) fn request(address: SocketAddr, head: &str, body: &[u8]) -> Result<(u
     let Some(end) = memchr::memmem::find(&answer, b"\r\n\r\n") else { bail!("no HTTP answer") };
     let head = String::from_utf8_lossy(&answer[..end]).into_owned();
     let status = head.split(' ').nth(1).context("no status")?.parse()?;
-    Ok((status, answer.split_off(end + 4)))
+    Ok(Answer { status, head, body: answer.split_off(end + 4) })
 }

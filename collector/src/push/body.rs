@@ -128,6 +128,15 @@ pub(super) fn decompress(
     if snappy { unsnap(&body, limit) } else { Ok(body) }
 }
 
+/// The length of the body as meant, where that can be told without unpacking it.
+pub(super) fn decompressed_len(body: &[u8], encoding: Encoding, snappy: bool) -> Option<usize> {
+    match encoding {
+        Encoding::Identity if !snappy => Some(body.len()),
+        Encoding::Identity | Encoding::Snappy => snap::raw::decompress_len(body).ok(),
+        Encoding::Gzip | Encoding::Deflate => None,
+    }
+}
+
 fn inflate(reader: impl Read, name: &str, limit: ByteSize) -> Result<Bytes, PushError> {
     let mut out = Vec::new();
     let mut reader = reader.take(limit.0.saturating_add(1));

@@ -9,6 +9,7 @@ use store::config::{ByteSize, Period};
 use store::writer::StoreError;
 
 use super::refused::Refused;
+use super::timing::{self, Timing};
 use super::{Format, wire};
 
 /// Senders that are asked to come back do so after this many seconds.
@@ -79,17 +80,21 @@ impl PushError {
     }
 }
 
-pub(super) type Answer = Result<(), PushError>;
+/// What storing took; `None` when nothing had to be stored.
+pub(super) type Answer = Result<Option<Timing>, PushError>;
 
 /// Status of the answer to a Loki push.
 pub(super) fn loki_status(answer: &Answer) -> StatusCode {
-    answer.as_ref().map_or_else(PushError::status, |()| StatusCode::NO_CONTENT)
+    answer.as_ref().map_or_else(PushError::status, |_| StatusCode::NO_CONTENT)
 }
 
 /// Loki's answer: 204, or the reason in plain text.
 pub(super) fn loki_response(answer: Answer) -> Response {
     let status = loki_status(&answer);
-    let Err(error) = answer else { return response(status, None, Body::empty(), false) };
+    let error = match answer {
+        Ok(timing) => return timed(response(status, None, Body::empty(), false), timing),
+        Err(error) => error,
+    };
     response(status, Some("text/plain; charset=utf-8"), format!("{error}\n").into(), error.can_be_retried())
 }
 
@@ -97,7 +102,7 @@ pub(super) fn loki_response(answer: Answer) -> Response {
 pub(super) fn otlp_status(answer: &Answer) -> StatusCode {
     match answer {
         // An export without records is valid there.
-        Ok(()) | Err(PushError::Empty) => StatusCode::OK,
+        Ok(_) | Err(PushError::Empty) => StatusCode::OK,
         Err(PushError::Lines(refused)) if refused.is_partial() => StatusCode::OK,
         Err(error) => error.status(),
     }
@@ -109,8 +114,9 @@ pub(super) fn otlp_response(answer: Answer, format: Format) -> Response {
     let status = otlp_status(&answer);
     let json = format == Format::OtlpJson;
     let content_type = if json { "application/json" } else { "application/x-protobuf" };
+    let timing = answer.as_ref().ok().copied().flatten();
     let (body, retry) = match answer {
-        Ok(()) | Err(PushError::Empty) => (if json { b"{}".to_vec() } else { Vec::new() }, false),
+        Ok(_) | Err(PushError::Empty) => (if json { b"{}".to_vec() } else { Vec::new() }, false),
         Err(PushError::Lines(refused)) if refused.is_partial() => (partial_success(&refused, json), false),
         Err(error) => {
             // Codes of gRPC: INVALID_ARGUMENT for what is wrong, UNAVAILABLE for what may be tried again.
@@ -123,7 +129,14 @@ pub(super) fn otlp_response(answer: Answer, format: Format) -> Response {
             (body, retry)
         }
     };
-    response(status, Some(content_type), body.into(), retry)
+    timed(response(status, Some(content_type), body.into(), retry), timing)
+}
+
+fn timed(mut response: Response, timing: Option<Timing>) -> Response {
+    if let Some(value) = timing.and_then(|timing| timing.header()) {
+        response.headers_mut().insert(timing::HEADER, value);
+    }
+    response
 }
 
 fn partial_success(refused: &Refused, json: bool) -> Vec<u8> {

@@ -19,10 +19,11 @@ mod repeats;
 mod selector;
 #[cfg(test)]
 mod tests;
+mod timing;
 mod wire;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -38,15 +39,19 @@ use tokio_util::task::TaskTracker;
 use crate::config::IngestConfig;
 use crate::parse::Enricher;
 use crate::redact::Redactor;
-use error::PushError;
+use error::{Answer, PushError};
 use metrics::Metrics;
 use records::{Builder, Decoded};
 use repeats::{Repeats, Reservation};
+use timing::Timing;
 
 /// How long a request waits for its turn before it is told to come back.
 const TURN_WAIT: Duration = Duration::from_secs(5);
 /// A body that is not here by then is given up: its sender would hold memory for ever.
 const BODY_WAIT: Duration = Duration::from_secs(30);
+/// Bodies that are decoded where they are received: a millisecond at most, less than it may take to wake another thread
+/// on a busy machine.
+const SMALL_BYTES: usize = 16 << 10;
 
 /// The routes `POST /loki/api/v1/push` and `POST /otlp/v1/logs`, storing into `writer`; their metrics go into `registry`.
 ///
@@ -152,14 +157,14 @@ fn content_type(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Reads, checks and stores a request.
-async fn take(push: &Arc<Push>, format: Format, headers: &HeaderMap, body: Body) -> Result<(), PushError> {
+async fn take(push: &Arc<Push>, format: Format, headers: &HeaderMap, body: Body) -> Answer {
     let encoding = body::Encoding::of(headers)?;
     // Before the turn: a sender that dawdles holds up nobody.
     let limit = push.builder.config().push.max_body_bytes;
     let body = push.space.receive(body, limit, BODY_WAIT).await?;
     push.metrics.read(format, body.bytes.len());
     let turn = turn(push).await?;
-    let Some(reservation) = push.repeats.reserve(format.name(), &body.bytes)? else { return Ok(()) };
+    let Some(reservation) = push.repeats.reserve(format.name(), &body.bytes)? else { return Ok(None) };
     let shared = Arc::clone(push);
     let storing =
         push.tasks.spawn(async move { shared.store(format, encoding, body, reservation, turn).await });
@@ -183,23 +188,31 @@ impl Push {
         body: body::Received,
         reservation: Reservation,
         _turn: OwnedSemaphorePermit,
-    ) -> Result<(), PushError> {
-        let builder = Arc::clone(&self.builder);
-        // Decoding takes milliseconds per megabyte: off the runtime.
-        let decoding = tokio::task::spawn_blocking(move || decode(&builder, format, encoding, body));
-        let Decoded { records, refused, can_repeat } =
-            decoding.await.map_err(|e| PushError::Internal(e.to_string()))??;
+    ) -> Answer {
+        let begun = Instant::now();
+        let len = body::decompressed_len(&body.bytes, encoding, format.is_snappy());
+        let Decoded { records, refused, can_repeat } = if len.is_some_and(|len| len <= SMALL_BYTES) {
+            decode(&self.builder, format, encoding, body)?
+        } else {
+            let builder = Arc::clone(&self.builder);
+            // Decoding takes milliseconds per megabyte: off the runtime.
+            let decoding = tokio::task::spawn_blocking(move || decode(&builder, format, encoding, body));
+            decoding.await.map_err(|e| PushError::Internal(e.to_string()))??
+        };
         let lines = records.len();
         let cut = records.iter().filter(|r| r.pair(store::record::attribute::TRUNCATED).is_some()).count();
+        let mut timing = None;
         if lines > 0 {
-            self.writer.append(Batch { records, ..Batch::default() }).await?;
+            let decode = begun.elapsed();
+            let committed = self.writer.append(Batch { records, ..Batch::default() }).await?;
+            timing = Some(Timing::new(decode, &committed));
         }
         // Of a request that was refused whole nothing need be remembered.
         if can_repeat && (lines > 0 || refused.is_none()) {
             reservation.stored(refused.as_ref());
         }
         self.metrics.stored(format, lines, cut);
-        let Some(refused) = refused else { return Ok(()) };
+        let Some(refused) = refused else { return Ok(timing) };
         self.metrics.refused(format, refused.lines());
         Err(PushError::Lines(refused))
     }
