@@ -38,7 +38,7 @@ pub(crate) use shapes::Table;
 pub(crate) use shapes::Templates;
 use shapes::{ByteSet, Column, Finder, PackedHex, Resolved, Shapes};
 pub use shapes::{Needle, Rows};
-pub use slot_values::{CodedValues, NumberValues, SlotValues};
+pub use slot_values::{CodedValues, Dictionary, NumberValues, SharedCodes, SlotValues};
 pub(crate) use stored::{Stored, read_column};
 pub(crate) use wire::{Input, Malformed, put_bytes, put_varint};
 

@@ -3,11 +3,15 @@
 //! The invariant: whichever way a value is read, it is the same value. Codes and numbers say it without its text being
 //! written out, so that lines can be counted and measured by what their columns hold.
 
+use std::sync::Arc;
+
 use super::pairs::Values;
-use super::shapes::{Codes, Column, Numbers, Resolved};
+use super::shapes::{Codes, Column, Format, Numbers, Resolved, Table};
 use super::wire::Malformed;
 use super::{Block, BlockError, Lines, Shapes};
 
+/// Most codes that blocks share: so many counters are at hand for each field that is counted.
+const MAX_SHARED_CODES: usize = 1 << 18;
 /// Whole numbers below are held by a floating-point number as they are.
 const MAX_EXACT: u64 = 1 << 53;
 /// Powers of ten that a floating-point number holds as they are.
@@ -51,6 +55,32 @@ pub struct CodedValues<'a> {
 enum Texts<'a> {
     One(&'a [u8]),
     Few(&'a Lines, &'a Codes),
+}
+
+/// Values told by codes that mean the same in every block with an equal [`Dictionary`].
+#[derive(Clone, Copy, Debug)]
+pub struct SharedCodes<'a> {
+    entries: Entries<'a>,
+    shared: Shared<'a>,
+    len: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Shared<'a> {
+    Numbers(&'a Numbers),
+    Table(&'a Arc<Table>, &'a [u32]),
+}
+
+/// What codes mean that blocks share.
+#[derive(Clone, Debug)]
+pub struct Dictionary(Meaning);
+
+#[derive(Clone, Debug)]
+enum Meaning {
+    /// A number, written like this.
+    Number(Format),
+    /// A value of a table of the part's dictionary.
+    Value(Arc<Table>),
 }
 
 /// Values that are numbers in decimal digits.
@@ -123,6 +153,21 @@ impl<'a> SlotValues<'a> {
         Some(CodedValues { entries, texts })
     }
 
+    /// The values as codes that other blocks may share.
+    #[must_use]
+    pub fn shared_codes(&self) -> Option<SharedCodes<'a>> {
+        let Source::Column(column, entries) = self.source else { return None };
+        let (shared, len) = match column {
+            Column::Numbers(numbers) => {
+                let max = numbers.values.iter().copied().max()?;
+                (Shared::Numbers(numbers), usize::try_from(max).ok()?.checked_add(1)?)
+            }
+            Column::Shared { table, codes } => (Shared::Table(table, codes), table.values.len()),
+            _ => return None,
+        };
+        (len <= MAX_SHARED_CODES).then_some(SharedCodes { entries, shared, len })
+    }
+
     /// The values as numbers, where all are digits with at most a point among them and a `-` before them.
     #[must_use]
     pub fn numbers(&self) -> Option<NumberValues<'a>> {
@@ -179,6 +224,65 @@ impl<'a> CodedValues<'a> {
         match self.texts {
             Texts::One(_) => 0,
             Texts::Few(_, codes) => codes.get(self.entries.of_row(row)),
+        }
+    }
+}
+
+// === impl SharedCodes ===
+
+impl SharedCodes<'_> {
+    /// What the codes mean.
+    #[must_use]
+    pub fn dictionary(&self) -> Dictionary {
+        Dictionary(match self.shared {
+            Shared::Numbers(numbers) => Meaning::Number(numbers.format.clone()),
+            Shared::Table(table, _) => Meaning::Value(Arc::clone(table)),
+        })
+    }
+
+    /// All codes of the block are less.
+    #[must_use]
+    pub const fn max_codes(&self) -> usize {
+        self.len
+    }
+
+    /// The code of the value of line `row`, which must be of the shape.
+    ///
+    /// # Panics
+    /// When `row` is not less than [`Block::len`].
+    #[must_use]
+    #[inline]
+    pub fn code(&self, row: usize) -> usize {
+        let entry = self.entries.of_row(row);
+        match self.shared {
+            Shared::Numbers(numbers) => numbers.values[entry] as usize,
+            Shared::Table(_, codes) => codes[entry] as usize,
+        }
+    }
+}
+
+// === impl Dictionary ===
+
+impl Dictionary {
+    /// Appends the text with this code.
+    ///
+    /// # Panics
+    /// When no block with the dictionary has the code.
+    pub fn append(&self, code: usize, out: &mut Vec<u8>) {
+        match &self.0 {
+            Meaning::Number(format) => format.append(code as u64, out),
+            Meaning::Value(table) => table.append(code, out).expect("BUG: a table holds shapes"),
+        }
+    }
+}
+
+impl PartialEq for Dictionary {
+    /// A table read twice makes two dictionaries.
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Meaning::Number(format), Meaning::Number(other)) => format == other,
+            (Meaning::Value(table), Meaning::Value(other)) => Arc::ptr_eq(table, other),
+            _ => false,
         }
     }
 }

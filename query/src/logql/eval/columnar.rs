@@ -9,12 +9,13 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use store::Labels;
-use store::block::{BlockError, CodedValues, LineShapes, NumberValues};
+use store::block::{BlockError, CodedValues, Dictionary, LineShapes, NumberValues, SharedCodes};
 
 use super::cells::Kind;
 use super::key;
 use super::range_plan::read_number;
 use super::series::{Sample, SeriesTable};
+use super::shared::{SetId, SharedGroups};
 use crate::logql::ast::{Conversion, Unwrap};
 use crate::logql::line_labels::{ERROR, ERROR_DETAILS, LineLabels};
 use crate::logql::pipeline::{JsonColumns, LabelSource, SlotText};
@@ -58,8 +59,17 @@ enum KeyPart<'s, 'a> {
 #[derive(Debug)]
 enum Groups<'a> {
     Coded(CodedGroups<'a>),
+    /// The same by codes that other blocks share.
+    Shared(SharedArm<'a>),
     /// Their keys tell, line by line.
     Keyed,
+}
+
+/// Codes that other blocks share, and the number of the set of groups that they are the codes of.
+#[derive(Debug)]
+struct SharedArm<'a> {
+    codes: SharedCodes<'a>,
+    set: Option<usize>,
 }
 
 /// Groups of lines, numbered by the codes of their texts.
@@ -100,6 +110,7 @@ pub(super) struct Wanted<'p> {
 #[derive(Debug)]
 pub(super) struct Target<'t> {
     pub(super) series: &'t mut SeriesTable,
+    pub(super) shared: &'t mut SharedGroups,
     /// Scratch.
     pub(super) key: &'t mut String,
     pub(super) kind: Kind,
@@ -148,6 +159,9 @@ impl<'s, 'a> Columnar<'s, 'a> {
         target: &mut Target<'_>,
         left: &mut Vec<usize>,
     ) -> Result<Option<()>, BlockError> {
+        if self.begin(at, target).is_none() {
+            return Ok(None);
+        }
         for row in at.rows.iter().copied() {
             let Some(arm) = &mut self.arms[self.shapes.of_row(row)] else {
                 left.push(row);
@@ -165,7 +179,17 @@ impl<'s, 'a> Columnar<'s, 'a> {
                     let place = groups.place(group, &arm.key, target);
                     place.map(|place| target.series.cells(place).add(target.kind, at.pane, ts_ns, value))
                 }
-                Groups::Keyed => {
+                Groups::Shared(SharedArm { codes, set: Some(set) }) => {
+                    let (code, set) = (codes.code(row), target.shared.set(*set));
+                    if self.counts {
+                        set.count(code, 1);
+                        continue;
+                    }
+                    let scratch = (&mut *target.key, &mut self.buffer);
+                    let place = set.place(code, target.series, target.max_series, scratch);
+                    place.map(|place| target.series.cells(place).add(target.kind, at.pane, ts_ns, value))
+                }
+                Groups::Shared(_) | Groups::Keyed => {
                     set_key(target.key, &arm.key, row, &mut self.buffer)?;
                     let sample = Sample { pane: at.pane, ts_ns, value };
                     target.series.add(target.kind, target.key, sample, target.max_series)
@@ -176,6 +200,27 @@ impl<'s, 'a> Columnar<'s, 'a> {
             }
         }
         Ok(self.settle(at.pane, target))
+    }
+
+    /// Finds the sets of groups that blocks share; `None` when there are too many series.
+    fn begin(&mut self, at: PaneRows<'_>, target: &mut Target<'_>) -> Option<()> {
+        let Target { series, shared, kind, max_series, .. } = target;
+        let mut arms = Vec::new();
+        for Arm { key, groups, .. } in self.arms.iter_mut().flatten() {
+            if let Groups::Shared(arm) = groups {
+                arms.push((set_id(key, arm.codes.dictionary())?, arm));
+            }
+        }
+        let (ids, arms): (Vec<_>, Vec<_>) = arms.into_iter().unzip();
+        let sets = shared.sets(ids, *kind, series, *max_series)?;
+        for (arm, set) in arms.into_iter().zip(sets) {
+            arm.set = set;
+            if let Some(set) = set {
+                let (lines, codes) = (at.rows.len(), arm.codes.max_codes());
+                shared.set(set).begin(at.pane, lines, codes, *kind, series, *max_series)?;
+            }
+        }
+        Some(())
     }
 
     /// Adds the lines that were counted.
@@ -222,6 +267,15 @@ impl<'s, 'a> Arm<'s, 'a> {
         }
         let is_each = |part: &KeyPart<'_, '_>| matches!(part, KeyPart::Each(_));
         if groups > MAX_GROUPS || key.iter().any(is_each) {
+            let mut slots = key.iter().filter_map(|part| match part {
+                KeyPart::Coded(slot, _) | KeyPart::Each(slot) => Some(*slot),
+                KeyPart::Missing | KeyPart::Text(_) => None,
+            });
+            let only = slots.next().filter(|_| slots.next().is_none());
+            if let Some(codes) = only.and_then(SlotText::shared_codes) {
+                let groups = Groups::Shared(SharedArm { codes, set: None });
+                return Some(Self { key, groups, value });
+            }
             for part in &mut key {
                 if let KeyPart::Coded(slot, _) = part {
                     *part = KeyPart::Each(slot);
@@ -301,6 +355,20 @@ impl<'a> Value<'a> {
             Self::Coded(codes, values) => values[codes.code(row)],
         }
     }
+}
+
+/// Which set of groups the one slot of a key makes; `None` when it has none.
+fn set_id(parts: &[KeyPart<'_, '_>], dictionary: Dictionary) -> Option<SetId> {
+    let (mut before, mut after, mut quoting) = (String::new(), String::new(), None);
+    for part in parts {
+        let key = if quoting.is_none() { &mut before } else { &mut after };
+        match part {
+            KeyPart::Missing => key::push(key, None),
+            KeyPart::Text(text) => key::push(key, Some(text)),
+            KeyPart::Coded(slot, _) | KeyPart::Each(slot) => quoting = Some(slot.quoting()),
+        }
+    }
+    Some(SetId { dictionary, quoting: quoting?, before, after })
 }
 
 /// The key of line `row`.

@@ -10,6 +10,7 @@ mod key;
 mod range_plan;
 mod samples;
 mod series;
+mod shared;
 mod vector;
 mod windows;
 

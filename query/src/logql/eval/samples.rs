@@ -14,6 +14,7 @@ use super::columnar::{Columnar, PaneRows, Target, Wanted};
 use super::key::{self, KeyLabels};
 use super::range_plan::{Plan, read_number};
 use super::series::{Sample, SeriesTable};
+use super::shared::SharedGroups;
 use super::vector::Best;
 use super::windows::Windows;
 use super::{Environment, EvalError, Matrix, Series};
@@ -33,11 +34,20 @@ const MAX_KEPT_SAMPLES: usize = 32 << 20;
 #[derive(Debug, Default)]
 struct Sums {
     series: SeriesTable,
+    /// Lines counted by codes, not yet added to their series.
+    shared: SharedGroups,
     /// Key of the line at hand.
     key: String,
     kept_samples: usize,
     /// The first line with an error: the query fails.
     failed: Option<String>,
+}
+
+impl Sums {
+    /// How much there is to be merged.
+    fn len(&self) -> usize {
+        self.series.len() + self.shared.len()
+    }
 }
 
 /// Evaluates a range aggregation at every step; the series are in no order. With `best`, series may be missing that are
@@ -56,7 +66,7 @@ pub(super) fn aggregate(
     let candidates = selection.candidates(env.snapshot).map_err(ExecError::from)?;
     env.context.note_candidates(&candidates);
     let reader = Sampler { plan: &plan, windows, selection: &selection, env };
-    let sums = fold(
+    let mut sums = fold(
         &candidates.blocks,
         env.context,
         Sums::default,
@@ -65,6 +75,10 @@ pub(super) fn aggregate(
     )?;
     if let Some(failed) = sums.failed {
         return Err(EvalError::Query(failed));
+    }
+    let settled = sums.shared.settle(plan.kind, &mut sums.series, env.max_series);
+    if settled.is_none() || sums.series.len() > env.max_series {
+        return Err(reader.too_many_series().into());
     }
     reader.matrix(sums, best)
 }
@@ -246,8 +260,8 @@ impl Sampler<'_> {
             };
             let (of_pane, after) = rest.split_at(within);
             let at = PaneRows { pane, rows: of_pane, timestamps };
-            let max_series = self.env.max_series;
-            let mut target = Target { series: &mut sums.series, key: &mut sums.key, kind, max_series };
+            let Sums { series, shared, key, .. } = &mut *sums;
+            let mut target = Target { series, shared, key, kind, max_series: self.env.max_series };
             let before = left.len();
             columnar.add(at, &mut target, &mut left)?.ok_or_else(|| self.too_many_series())?;
             self.keep_samples(sums, of_pane.len() - (left.len() - before))?;
@@ -327,12 +341,13 @@ impl Sampler<'_> {
     }
 
     fn merge(&self, sums: &mut Sums, mut more: Sums) {
-        if more.series.len() > sums.series.len() {
+        if more.len() > sums.len() {
             std::mem::swap(sums, &mut more);
         }
         sums.kept_samples += more.kept_samples;
         sums.failed = sums.failed.take().or(more.failed);
         sums.series.merge(self.plan.kind, more.series);
+        sums.shared.merge(self.plan.kind, more.shared, &mut sums.series);
     }
 
     fn matrix(&self, sums: Sums, best: Option<Best>) -> Result<Matrix, EvalError> {

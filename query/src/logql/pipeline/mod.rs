@@ -15,7 +15,7 @@ use std::sync::Arc;
 use store::block::BlockError;
 use store::{Block, Labels, Level, Origin};
 
-pub(crate) use columns::{JsonColumns, LabelSource, SlotText};
+pub(crate) use columns::{JsonColumns, LabelSource, Quoting, SlotText};
 pub(crate) use label_filter::LabelTest;
 pub(crate) use references::{References, of_log};
 pub(crate) use requirements::Requirements;

@@ -44,7 +44,7 @@ pub(crate) use forms::{Piece, Slot};
 pub(crate) use hex::{PackedHex, append as append_hex};
 pub(crate) use intern::Interner;
 pub use needle::Needle;
-pub(crate) use number::{Numbers, is_number};
+pub(crate) use number::{Format, Numbers, is_number};
 use outline::Outline;
 pub(crate) use restore::Resolved;
 pub use rows::Rows;

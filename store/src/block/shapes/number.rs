@@ -82,20 +82,26 @@ impl Numbers {
 
     /// Appends the text of number `i`.
     pub(super) fn append(&self, i: usize, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.format.prefix);
+        self.format.append(self.values[i], out);
+    }
+}
+
+impl Format {
+    /// Appends the text of a number without its point.
+    pub(crate) fn append(&self, value: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.prefix);
         let mut buffer = itoa::Buffer::new();
-        let digits = buffer.format(self.values[i]).as_bytes();
-        let decimals = self.format.decimals;
-        if decimals == 0 {
+        let digits = buffer.format(value).as_bytes();
+        if self.decimals == 0 {
             return out.extend_from_slice(digits);
         }
-        if let Some(whole) = digits.len().checked_sub(decimals).filter(|whole| *whole > 0) {
+        if let Some(whole) = digits.len().checked_sub(self.decimals).filter(|whole| *whole > 0) {
             out.extend_from_slice(&digits[..whole]);
             out.push(b'.');
             return out.extend_from_slice(&digits[whole..]);
         }
         out.extend_from_slice(b"0.");
-        out.extend(std::iter::repeat_n(b'0', decimals - digits.len()));
+        out.extend(std::iter::repeat_n(b'0', self.decimals - digits.len()));
         out.extend_from_slice(digits);
     }
 }

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use store::block::{BlockError, CodedValues, LineShapes, NumberValues, SlotId, SlotValues};
+use store::block::{BlockError, CodedValues, LineShapes, NumberValues, SharedCodes, SlotId, SlotValues};
 use store::{Block, Labels};
 
 use super::extract::{Extractor, Kind};
@@ -72,7 +72,7 @@ pub(crate) enum LabelSource<'s, 'a> {
 
 /// How a value stands in the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Quoting {
+pub(crate) enum Quoting {
     String,
     Number,
 }
@@ -198,9 +198,19 @@ impl<'a> SlotText<'a> {
         self.values.numbers()
     }
 
+    /// The texts as codes that other blocks may share, see [`SlotText::quoting`].
+    pub(crate) fn shared_codes(&self) -> Option<SharedCodes<'a>> {
+        self.values.shared_codes()
+    }
+
+    /// How the values are to be read.
+    pub(crate) const fn quoting(&self) -> Quoting {
+        self.quoting
+    }
+
     /// What the parser makes of a value.
     pub(crate) fn read<'b>(&self, value: &'b [u8]) -> Cow<'b, str> {
-        json::text(self.quoting.value(value))
+        self.quoting.read(value)
     }
 }
 
@@ -332,6 +342,11 @@ impl Quoting {
                 matches!(value, [b'-' | b'0'..=b'9', ..]) && !value.iter().any(ends)
             }
         }
+    }
+
+    /// What the parser makes of a value.
+    pub(crate) fn read(self, value: &[u8]) -> Cow<'_, str> {
+        json::text(self.value(value))
     }
 
     const fn value(self, raw: &[u8]) -> Value<'_> {

@@ -1,0 +1,187 @@
+//! Groups of lines told apart by codes that many blocks share: a text is looked at once for all of them.
+//!
+//! The invariant: what a group has counted is part of its series when [`SharedGroups::settle`] has been called, and
+//! not before.
+
+use store::block::Dictionary;
+
+use super::cells::Kind;
+use super::key;
+use super::series::SeriesTable;
+use crate::logql::pipeline::Quoting;
+
+/// Sets of groups that are remembered, per thread: the codes of a dictionary of 60,000 texts take half a megabyte. Once there are as many,
+/// all are settled and forgotten.
+const MAX_SETS: usize = 16;
+/// A group that has no place yet.
+const NO_PLACE: u32 = u32::MAX;
+
+/// What tells sets of groups apart: the key of a series is the text of a code between two others.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct SetId {
+    pub(super) dictionary: Dictionary,
+    pub(super) quoting: Quoting,
+    pub(super) before: String,
+    pub(super) after: String,
+}
+
+/// The groups of all sets.
+#[derive(Debug, Default)]
+pub(super) struct SharedGroups {
+    sets: Vec<GroupSet>,
+}
+
+/// Groups by code.
+#[derive(Debug)]
+pub(super) struct GroupSet {
+    id: SetId,
+    /// The pane of lines that are counted.
+    pane: u32,
+    /// At least as many as are counted: no count is larger.
+    lines: u32,
+    /// Lines not yet added.
+    counts: Vec<u32>,
+    /// Codes of the groups that have such lines.
+    counted: Vec<u32>,
+    /// Places of the groups' series.
+    places: Vec<u32>,
+}
+
+impl SharedGroups {
+    /// Numbers of these sets, valid until the next call; `None` for those beyond the most that are remembered. Gives `None`
+    /// when there are too many series.
+    pub(super) fn sets(
+        &mut self,
+        ids: Vec<SetId>,
+        kind: Kind,
+        series: &mut SeriesTable,
+        max_series: usize,
+    ) -> Option<Vec<Option<usize>>> {
+        let is_new = |id: &&SetId| self.sets.iter().all(|set| set.id != **id);
+        if self.sets.len() + ids.iter().filter(is_new).count() > MAX_SETS {
+            self.settle(kind, series, max_series)?;
+            self.sets.clear();
+        }
+        let numbers = ids.into_iter().map(|id| self.number(id));
+        Some(numbers.collect())
+    }
+
+    fn number(&mut self, id: SetId) -> Option<usize> {
+        let found = self.sets.iter().position(|set| set.id == id);
+        if found.is_none() && self.sets.len() < MAX_SETS {
+            self.sets.push(GroupSet::new(id));
+            return Some(self.sets.len() - 1);
+        }
+        found
+    }
+
+    /// A set by its number.
+    pub(super) fn set(&mut self, number: usize) -> &mut GroupSet {
+        &mut self.sets[number]
+    }
+
+    /// Adds all lines counted to their series; `None` when there are too many of these.
+    pub(super) fn settle(&mut self, kind: Kind, series: &mut SeriesTable, max_series: usize) -> Option<()> {
+        self.sets.iter_mut().try_for_each(|set| set.settle(kind, series, max_series))
+    }
+
+    /// Number of groups with lines that are not yet added.
+    pub(super) fn len(&self) -> usize {
+        self.sets.iter().map(|set| set.counted.len()).sum()
+    }
+
+    /// Adds what another thread has counted. Its series have other places than ours.
+    pub(super) fn merge(&mut self, kind: Kind, other: Self, series: &mut SeriesTable) {
+        for mut more in other.sets {
+            let known = self.sets.iter_mut().find(|set| set.id == more.id && set.pane == more.pane);
+            if let Some(known) = known
+                && let Some(lines) = known.lines.checked_add(more.lines)
+            {
+                known.lines = lines;
+                known.reserve(more.counts.len());
+                for code in more.counted {
+                    known.count(code as usize, more.counts[code as usize]);
+                }
+                continue;
+            }
+            more.places.fill(NO_PLACE);
+            // As many as there can be: how many there are is looked at in the end.
+            let settled = more.settle(kind, series, usize::MAX);
+            debug_assert!(settled.is_some(), "BUG: more series than memory");
+        }
+    }
+}
+
+impl GroupSet {
+    const fn new(id: SetId) -> Self {
+        Self { id, pane: 0, lines: 0, counts: Vec::new(), counted: Vec::new(), places: Vec::new() }
+    }
+
+    /// Goes on with so many `lines` of `pane`, whose codes are less than `codes`; `None` when there are too many series.
+    pub(super) fn begin(
+        &mut self,
+        pane: u32,
+        lines: usize,
+        codes: usize,
+        kind: Kind,
+        series: &mut SeriesTable,
+        max_series: usize,
+    ) -> Option<()> {
+        let sum = u32::try_from(lines).ok().and_then(|lines| self.lines.checked_add(lines));
+        if pane != self.pane || sum.is_none() {
+            self.settle(kind, series, max_series)?;
+            self.pane = pane;
+        }
+        self.lines = sum.unwrap_or(lines as u32); // of one block
+        self.reserve(codes);
+        Some(())
+    }
+
+    fn reserve(&mut self, codes: usize) {
+        let codes = codes.max(self.counts.len());
+        self.counts.resize(codes, 0);
+        self.places.resize(codes, NO_PLACE);
+    }
+
+    /// Counts lines of a group.
+    #[inline]
+    pub(super) fn count(&mut self, code: usize, lines: u32) {
+        let count = &mut self.counts[code];
+        if *count == 0 {
+            self.counted.push(code as u32);
+        }
+        *count += lines;
+    }
+
+    /// The place of the series of a group; `None` when there are too many. `key` and `value` are scratch.
+    pub(super) fn place(
+        &mut self,
+        code: usize,
+        series: &mut SeriesTable,
+        max_series: usize,
+        (key, value): (&mut String, &mut Vec<u8>),
+    ) -> Option<usize> {
+        if self.places[code] == NO_PLACE {
+            value.clear();
+            self.id.dictionary.append(code, value);
+            key.clear();
+            key.push_str(&self.id.before);
+            key::push(key, Some(&self.id.quoting.read(value)));
+            key.push_str(&self.id.after);
+            self.places[code] = series.place(key, max_series)? as u32;
+        }
+        Some(self.places[code] as usize)
+    }
+
+    fn settle(&mut self, kind: Kind, series: &mut SeriesTable, max_series: usize) -> Option<()> {
+        let (mut key, mut value) = (String::new(), Vec::new());
+        let mut counted = std::mem::take(&mut self.counted);
+        for code in counted.drain(..).map(|code| code as usize) {
+            let place = self.place(code, series, max_series, (&mut key, &mut value))?;
+            let count = std::mem::take(&mut self.counts[code]);
+            series.cells(place).add(kind, self.pane, 0, f64::from(count));
+        }
+        (self.counted, self.lines) = (counted, 0);
+        Some(())
+    }
+}
