@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use store::block::{BlockError, Rows};
+use store::block::{BlockError, Needle, Rows};
 use store::writer::StoreError;
 use store::{Block, Candidates, Labels, Level, Snapshot, StreamId, TimeRange};
 
@@ -96,8 +96,25 @@ pub(crate) fn rows_that_may(
             (rows, others) => rows.or(others),
         }
     };
+    let kept = if requirements.excluded().is_empty() {
+        kept
+    } else {
+        Some(without(requirements.excluded(), block, kept)?)
+    };
     Ok(match kept {
         Some(kept) => kept.iter().filter(|row| rows.contains(row)).collect(),
         None => rows.collect(),
     })
+}
+
+/// The rows that are `kept`, or all, but for those whose lines hold one of the texts.
+fn without(excluded: &[String], block: &Block, kept: Option<Rows>) -> Result<Rows, BlockError> {
+    let mut rows = kept.unwrap_or_else(|| Rows::with(block.len(), |_| true));
+    for text in excluded {
+        if rows.is_empty() {
+            break;
+        }
+        rows.leave_out(&block.rows_with(&Needle::exact(text.as_bytes()))?);
+    }
+    Ok(rows)
 }

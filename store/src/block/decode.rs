@@ -1,10 +1,11 @@
 //! Bytes to columns. Nothing here trusts its input: whatever does not fit is [`Malformed`].
 
+use std::sync::Arc;
+
 use super::encode::{ONE_LENGTH, SOME_ABSENT, code};
-use super::header::MAX_COLUMN_BYTES;
 use super::header::{ColumnMeta, decode_origin};
 use super::lines::Lines;
-use super::pairs::{Overflow, PairCodes, Values};
+use super::pairs::{ABSENT, Overflow, PairCodes, Values};
 use super::shapes::{PackedHex, Table, append_hex, append_uuid, decode_codes};
 use super::wire::{Input, Malformed};
 use crate::{Level, Pair};
@@ -146,22 +147,11 @@ pub(crate) fn pair_codes(raw: &[u8], records: usize, kinds: usize) -> Result<Pai
 }
 
 /// The values of a pair column that lie in `table`.
-pub(crate) fn shared_values(codes: PairCodes, table: &Table) -> Result<Values, Malformed> {
-    let mut text = Vec::new();
-    let mut ends = Vec::with_capacity(codes.records);
-    let mut next = codes.codes.iter();
-    for i in 0..codes.records {
-        if codes.is_present(i)
-            && let Some(code) = next.next()
-        {
-            table.append(*code as usize, &mut text)?;
-        }
-        if text.len() > MAX_COLUMN_BYTES as usize {
-            return Err(Malformed("bytes of the values"));
-        }
-        ends.push(text.len() as u32);
-    }
-    each(codes.present, ends, text)
+pub(crate) fn shared_values(found: &PairCodes, table: &Arc<Table>) -> Result<Values, Malformed> {
+    table.write_out()?;
+    let mut codes = vec![ABSENT; found.records];
+    found.for_each(|record, code| codes[record] = code);
+    Ok(Values::Shared { table: Arc::clone(table), codes })
 }
 
 fn each(present: Option<Vec<u64>>, ends: Vec<u32>, text: Vec<u8>) -> Result<Values, Malformed> {

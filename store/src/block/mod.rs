@@ -36,7 +36,7 @@ pub use pairs::{NamedPairs, Pairs};
 use pairs::{PairCodes, Values};
 pub(crate) use shapes::Table;
 pub(crate) use shapes::Templates;
-use shapes::{ByteSet, Column, Finder, PackedHex, Resolved, Shapes};
+use shapes::{ByteSet, Column, Finder, Likely, PackedHex, Resolved, Shapes};
 pub use shapes::{Needle, Rows};
 pub use slot_values::{CodedValues, Dictionary, NumberValues, SharedCodes, SlotValues};
 pub(crate) use stored::{Stored, read_column};
@@ -316,12 +316,12 @@ impl Block {
     /// The same if the lines are stored as shapes.
     fn rows_by_columns(&self, needle: &Needle) -> Result<Option<Rows>, BlockError> {
         let likely = self.shapes_that_may_hold(needle)?;
-        if likely.as_ref().is_some_and(|likely| !likely.contains(&true)) {
+        if matches!(likely, Likely::None) {
             return Ok(Some(Rows::none(self.len)));
         }
         let Some(shapes) = self.shapes()? else { return Ok(None) };
-        let likely = likely.filter(|likely| likely.contains(&false));
-        Finder::new(self, needle).rows(shapes, likely.as_deref()).map(Some)
+        let likely = likely.of_shapes().filter(|likely| likely.contains(&false));
+        Finder::new(self, needle).rows(shapes, likely).map(Some)
     }
 
     /// The rows that have a pair whose value holds `needle`. Reads only the columns that may hold it.
@@ -369,12 +369,11 @@ impl Block {
         self.stored.as_ref()?.value_meta(number)
     }
 
-    /// Whether lines of each of the block's shapes may hold the needle; `None` if nothing can be told without
-    /// looking at values.
-    fn shapes_that_may_hold(&self, needle: &Needle) -> Result<Option<Vec<bool>>, BlockError> {
-        let Some(stored) = &self.stored else { return Ok(None) };
-        let Some(used) = stored.line_templates()? else { return Ok(None) };
-        Ok(stored.templates(TemplatesOf::Lines)?.that_may_hold(&used, needle))
+    /// Which of the shapes of lines may hold the needle.
+    fn shapes_that_may_hold(&self, needle: &Needle) -> Result<Likely, BlockError> {
+        let Some(stored) = &self.stored else { return Ok(Likely::Unknown) };
+        let Some(list) = stored.line_templates()? else { return Ok(Likely::Unknown) };
+        stored.likely(TemplatesOf::Lines, list, needle)
     }
 
     /// What is known of pair column `i` without reading it.

@@ -5,13 +5,14 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::Table;
 use crate::{Origin, Pair, Record};
 
 /// Columns per block. Each costs 4 bytes per record once decoded; OTLP senders use some 30 names.
 pub(crate) const MAX_COLUMNS: usize = 128;
 
 /// The values of one column.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Values {
     /// Every record has this value.
     Constant(Arc<str>),
@@ -24,7 +25,16 @@ pub(crate) enum Values {
         /// The values, one after the other.
         text: String,
     },
+    /// Each record its own of a table, whose texts are written out.
+    Shared {
+        table: Arc<Table>,
+        /// By record; [`ABSENT`]: it has none.
+        codes: Vec<u32>,
+    },
 }
+
+/// Stands for no value.
+pub(crate) const ABSENT: u32 = u32::MAX;
 
 impl Values {
     pub(crate) fn get(&self, i: usize) -> Option<&str> {
@@ -37,6 +47,10 @@ impl Values {
                 let start = if i == 0 { 0 } else { ends[i - 1] as usize };
                 text.get(start..ends[i] as usize)
             }
+            Self::Shared { table, codes } => match codes[i] {
+                ABSENT => None,
+                code => table.text(code as usize),
+            },
         }
     }
 }
@@ -112,7 +126,10 @@ impl Pairs {
             match values {
                 Values::Constant(value) => each(value),
                 Values::Each { ends, .. } => {
-                    (0..ends.len()).filter_map(|i| values.get(i)).for_each(&mut each)
+                    (0..ends.len()).filter_map(|i| values.get(i)).for_each(&mut each);
+                }
+                Values::Shared { codes, .. } => {
+                    (0..codes.len()).filter_map(|i| values.get(i)).for_each(&mut each);
                 }
             }
         }

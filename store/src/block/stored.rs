@@ -7,7 +7,7 @@ use super::encode::{ASCII_LINES, code};
 use super::header::{ColumnMeta, Header, Packing, Role};
 use super::pairs::{Overflow, PairCodes, Values};
 use super::shapes::{
-    Bounds, Column, Limits, PackedHex, Shapes, Table, Templates, used_templates, value_code,
+    Bounds, Column, Likely, Limits, Needle, PackedHex, Shapes, Table, Templates, used_templates, value_code,
 };
 use super::wire::{Input, Malformed};
 use super::{BlockError, Lines, decode, holes, pack};
@@ -57,15 +57,29 @@ impl Stored {
         self.dictionary.ok_or_else(|| self.damaged("it names no dictionary"))
     }
 
-    /// The templates that lines of the block are made of, if they are.
-    pub(crate) fn line_templates(&self) -> Result<Option<Vec<u16>>, BlockError> {
+    /// Which of the templates in `list` may hold the needle.
+    pub(crate) fn likely(
+        &self,
+        of: TemplatesOf,
+        list: Input<'_>,
+        needle: &Needle,
+    ) -> Result<Likely, BlockError> {
+        let Some(may_hold) = self.templates(of)?.that_may_hold(needle) else { return Ok(Likely::Unknown) };
+        let found = may_hold.in_list(list).map_err(|Malformed(what)| self.damaged(what))?;
+        Ok(found.map_or(Likely::None, Likely::Some))
+    }
+
+    /// The list of templates that lines of the block are made of, if they are.
+    pub(crate) fn line_templates(&self) -> Result<Option<Input<'_>>, BlockError> {
         let Some(meta) = self.column(&Role::Lines).map(|at| &self.columns[at].1) else { return Ok(None) };
         if meta.encoding != code::LINES_SHARED_SHAPES {
             return Ok(None);
         }
         let mut input = Input::new(&meta.params);
-        let used = input.u8("flags of the lines").and_then(|_| used_templates(input));
-        used.map(Some).map_err(|Malformed(what)| self.damaged(what))
+        match input.u8("flags of the lines") {
+            Ok(_) => Ok(Some(input)),
+            Err(Malformed(what)) => Err(self.damaged(what)),
+        }
     }
 
     /// Origin and name of each pair column, in order.
@@ -120,7 +134,8 @@ impl Stored {
             let pairs = self.pair_names().count();
             return self.decode(at, |_, raw| Ok(Some(Arc::new(Shapes::decode(&raw, limits, pairs)?))));
         }
-        let Some(used) = self.line_templates()? else { return Ok(None) };
+        let Some(list) = self.line_templates()? else { return Ok(None) };
+        let used = used_templates(list).map_err(|Malformed(what)| self.damaged(what))?;
         let templates = self.templates(TemplatesOf::Lines)?;
         let names: Vec<(Origin, Arc<str>)> = self.pair_names().collect();
         let pair = |number: u32| {
@@ -222,7 +237,7 @@ impl Stored {
     /// Values of the `i`th pair column.
     pub(crate) fn values(&self, i: usize) -> Result<Values, BlockError> {
         if let Some(table) = self.table_of_pair(i)? {
-            let values = decode::shared_values(self.pair_codes(i, &table)?, &table);
+            let values = decode::shared_values(&self.pair_codes(i, &table)?, &table);
             return values.map_err(|Malformed(what)| self.damaged(what));
         }
         self.decode(self.pair_at(i)?, |column, raw| decode::values(column, &raw, self.records))

@@ -17,7 +17,7 @@ pub(super) const DICTIONARY_MAGIC: [u8; 4] = *b"BNDI";
 
 /// Bytes of templates, and of tables, kept in memory for all parts of a data folder.
 const MAX_TEMPLATE_BYTES: u64 = 24 << 20;
-const MAX_TABLE_BYTES: u64 = 48 << 20;
+const MAX_TABLE_BYTES: u64 = 64 << 20;
 
 const MISSING: &str = "its dictionary is missing";
 

@@ -24,6 +24,8 @@ pub(crate) struct Requirements {
     lines: Vec<Prune>,
     /// Of the line or the values of its pairs.
     records: Vec<Prune>,
+    /// Texts that the line must not hold.
+    excluded: Vec<String>,
     /// Levels named by `detected_level="…"`.
     pub(crate) level: Option<String>,
 }
@@ -76,7 +78,15 @@ impl Requirements {
         all_of(self.records.clone())
     }
 
+    /// Texts that the line must not hold.
+    pub(crate) fn excluded(&self) -> &[String] {
+        &self.excluded
+    }
+
     fn add_line_filter(&mut self, filter: &LineFilter) {
+        if filter.op == LineOp::NotContains {
+            self.excluded.extend(texts_found_in_columns(filter).into_iter().flatten().map(str::to_owned));
+        }
         if filter.op.is_negative() {
             return;
         }
@@ -108,12 +118,24 @@ impl Requirements {
 /// looked for is found in the columns as surely as in the line.
 pub(super) fn settled(stages: &[Stage]) -> usize {
     let is_settled = |stage: &&Stage| match stage {
-        Stage::Line(LineFilter { op: LineOp::Contains, alternatives }) => alternatives
-            .iter()
-            .all(|alternative| matches!(alternative, LineMatch::Text(text) if text.len() >= MIN_TEXT)),
+        Stage::Line(filter @ LineFilter { op: LineOp::Contains | LineOp::NotContains, .. }) => {
+            texts_found_in_columns(filter).is_some()
+        }
         _ => false,
     };
     stages.iter().take_while(is_settled).count()
+}
+
+/// The texts of a filter, if all are long enough to be looked for in columns.
+fn texts_found_in_columns(filter: &LineFilter) -> Option<impl Iterator<Item = &str>> {
+    let mut texts = Vec::with_capacity(filter.alternatives.len());
+    for alternative in &filter.alternatives {
+        match alternative {
+            LineMatch::Text(text) if text.len() >= MIN_TEXT => texts.push(text.as_str()),
+            _ => return None,
+        }
+    }
+    Some(texts.into_iter())
 }
 
 fn any_of(mut any: Vec<Prune>) -> Prune {

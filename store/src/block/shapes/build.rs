@@ -92,7 +92,7 @@ impl Builder {
     pub(crate) fn cut_lines(&mut self, lines: &Lines, pairs: &Pairs) -> bool {
         let mut varying = Vec::new();
         for column in pairs.columns() {
-            if let Some(values @ Values::Each { .. }) = column.values.get()
+            if let Some(values @ (Values::Each { .. } | Values::Shared { .. })) = column.values.get()
                 && varying.len() < MAX_PAIRS
                 && let Some(number) = self.pair_number(column.origin, &column.name)
             {

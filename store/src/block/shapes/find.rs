@@ -15,10 +15,29 @@ use super::{Column, Outline, PackedHex, Resolved, Rows, Shapes, Slot};
 use crate::block::header::ColumnMeta;
 use crate::block::pairs::Values;
 use crate::block::wire::Malformed;
-use crate::block::{Block, BlockError, Lines, Stored, TemplatesOf};
+use crate::block::{Block, BlockError, Lines, TemplatesOf};
 
 /// Most bytes that the values of a table come to when they are written out.
 const MAX_TABLE_TEXT: usize = 64 << 20;
+
+/// Which shapes texts with a needle may have, as far as templates tell.
+#[derive(Debug)]
+pub(crate) enum Likely {
+    Unknown,
+    None,
+    /// By shape.
+    Some(Vec<bool>),
+}
+
+impl Likely {
+    /// By shape, where some are ruled out.
+    pub(crate) fn of_shapes(&self) -> Option<&[bool]> {
+        match self {
+            Self::Some(likely) => Some(likely),
+            Self::Unknown | Self::None => None,
+        }
+    }
+}
 
 /// Finds one needle in one block.
 pub(crate) struct Finder<'a> {
@@ -66,9 +85,6 @@ impl<'a> Finder<'a> {
 
     /// The texts with `part` of the needle; `likely` are the shapes that may make one, if that is known.
     fn texts(&mut self, shapes: &Shapes, part: &Part, likely: Option<&[bool]>) -> Result<Hits, BlockError> {
-        if likely.is_some_and(|likely| !likely.contains(&true)) {
-            return Ok(Hits::None);
-        }
         let anchored = !part.is_anywhere();
         let literal = if anchored { Vec::new() } else { self.shapes_with(shapes) };
         let mut ways: Vec<Vec<Vec<Condition>>> = vec![Vec::new(); shapes.len()];
@@ -276,7 +292,7 @@ impl<'a> Finder<'a> {
             {
                 return Ok(Hits::None);
             }
-            Values::Each { .. } => {}
+            Values::Each { .. } | Values::Shared { .. } => {}
         }
         let has = |row: usize| values.get(row).is_some_and(|value| self.needle.has(part, value.as_bytes()));
         Ok(Hits::of(Rows::with(self.block.len(), has)))
@@ -290,8 +306,8 @@ impl<'a> Finder<'a> {
             return Ok(Hits::None);
         }
         let anywhere = part.is_anywhere();
-        let likely = if anywhere { self.templates_that_may_hold(number)? } else { None };
-        if likely.as_ref().is_some_and(|likely| !likely.contains(&true)) {
+        let likely = if anywhere { self.templates_that_may_hold(number)? } else { Likely::Unknown };
+        if matches!(likely, Likely::None) {
             return Ok(Hits::None);
         }
         if let Some(table) = self.block.table_of(number)? {
@@ -305,7 +321,7 @@ impl<'a> Finder<'a> {
             return Ok(Hits::of(Rows::with(codes.len(), |i| hits.contains(codes[i] as usize))));
         }
         match self.block.column(number)? {
-            Column::Shapes(shapes) => self.texts(shapes, part, likely.as_deref()),
+            Column::Shapes(shapes) => self.texts(shapes, part, likely.of_shapes()),
             column => self.of_values(column, part),
         }
     }
@@ -346,12 +362,12 @@ impl<'a> Finder<'a> {
 
     /// Whether texts of each shape of column `number` may hold the needle, as far as templates tell without a look at the
     /// column.
-    fn templates_that_may_hold(&self, number: usize) -> Result<Option<Vec<bool>>, BlockError> {
-        let Some(stored) = &self.block.stored else { return Ok(None) };
+    fn templates_that_may_hold(&self, number: usize) -> Result<Likely, BlockError> {
+        let Some(stored) = &self.block.stored else { return Ok(Likely::Unknown) };
         let meta = self.block.column_meta(number).filter(|meta| meta.encoding == code::SHARED_SHAPES);
-        let Some(meta) = meta else { return Ok(None) };
-        let used = Outline::templates(meta).map_err(|wrong| self.block.malformed(wrong))?;
-        Ok(Stored::templates(stored, TemplatesOf::Texts)?.that_may_hold(&used, self.needle))
+        let Some(meta) = meta else { return Ok(Likely::Unknown) };
+        let list = Outline::list(meta).map_err(|wrong| self.block.malformed(wrong))?;
+        stored.likely(TemplatesOf::Texts, list, self.needle)
     }
 
     /// The same by writing every value out.

@@ -39,7 +39,7 @@ use choose::plain_table;
 pub(crate) use choose::{Encoded, Scratch, encode_columns, encode_templates};
 pub(crate) use codes::Codes;
 pub(crate) use column::{Bounds, Column, append_uuid, code as value_code};
-pub(crate) use find::Finder;
+pub(crate) use find::{Finder, Likely};
 pub(crate) use forms::{Piece, Slot};
 pub(crate) use hex::{PackedHex, append as append_hex};
 pub(crate) use intern::Interner;

@@ -47,9 +47,14 @@ impl Outline {
 
     /// The templates that a column of shapes has, by their number in the dictionary.
     pub(super) fn templates(meta: &ColumnMeta) -> Result<Vec<u16>, Malformed> {
+        used::decode(Self::list(meta)?)
+    }
+
+    /// The same as they are written.
+    pub(super) fn list(meta: &ColumnMeta) -> Result<Input<'_>, Malformed> {
         let mut input = Input::new(&meta.params);
         Self::decode(&mut input)?;
-        used::decode(input)
+        Ok(input)
     }
 
     fn decode(input: &mut Input<'_>) -> Result<Self, Malformed> {

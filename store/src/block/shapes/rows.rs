@@ -39,6 +39,11 @@ impl Rows {
         self.bits.iter_mut().zip(&other.bits).for_each(|(bits, other)| *bits &= other);
     }
 
+    /// Rows that are in `other` too go.
+    pub fn leave_out(&mut self, other: &Self) {
+        self.bits.iter_mut().zip(&other.bits).for_each(|(bits, other)| *bits &= !other);
+    }
+
     /// Adds the rows of `other`, a set of rows of the same block.
     pub fn add(&mut self, other: &Self) {
         self.bits.iter_mut().zip(&other.bits).for_each(|(bits, other)| *bits |= other);
@@ -102,7 +107,9 @@ mod tests {
     #[test]
     fn sets_are_joined_and_cut() {
         let of = |n: usize| Rows::with(100, |row| row.is_multiple_of(n));
-        let (mut both, mut either) = (of(2), of(2));
+        let (mut both, mut either, mut first) = (of(2), of(2), of(2));
+        first.leave_out(&of(3));
+        assert!(first.iter().eq((0..100).filter(|i: &usize| i.is_multiple_of(2) && !i.is_multiple_of(3))));
         both.keep(&of(3));
         either.add(&of(3));
         assert_eq!(both.iter().collect::<Vec<_>>(), (0..100).step_by(6).collect::<Vec<_>>());

@@ -1,6 +1,6 @@
 //! Values that lie in a table of a part's dictionary: the reader's side.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::needle::{Needle, Part};
 use super::rows::Hits;
@@ -15,6 +15,8 @@ const MAX_ASKED: usize = 16;
 pub(crate) struct Table {
     /// Texts, hex digits or UUIDs.
     pub(crate) values: Column,
+    /// The values as text, one after the other, and where each ends.
+    written: OnceLock<(String, Vec<u32>)>,
     asked: Mutex<Vec<Asked>>,
 }
 
@@ -32,7 +34,7 @@ impl Table {
     pub(crate) fn new(values: Column) -> Result<Self, Malformed> {
         match values {
             Column::Text(_) | Column::Hex { .. } | Column::Uuid(_) => {
-                Ok(Self { values, asked: Mutex::default() })
+                Ok(Self { values, written: OnceLock::new(), asked: Mutex::default() })
             }
             _ => Err(Malformed("encoding of a table")),
         }
@@ -48,11 +50,34 @@ impl Table {
         )
     }
 
-    /// Bytes of memory, about.
+    /// Writes the values out, for [`Table::text`]: once for all blocks.
+    pub(crate) fn write_out(&self) -> Result<(), Malformed> {
+        if self.written.get().is_some() {
+            return Ok(());
+        }
+        let (mut text, mut ends) = (Vec::new(), Vec::with_capacity(self.values.len()));
+        for number in 0..self.values.len() {
+            self.append(number, &mut text)?;
+            ends.push(u32::try_from(text.len()).map_err(|_| Malformed("bytes of a table"))?);
+        }
+        let text = String::from_utf8(text).map_err(|_| Malformed("text of a table"))?;
+        self.written.get_or_init(|| (text, ends));
+        Ok(())
+    }
+
+    /// Value `number`; `None` where it is none, or they have not been written out.
+    #[inline]
+    pub(crate) fn text(&self, number: usize) -> Option<&str> {
+        let (text, ends) = self.written.get()?;
+        let start = number.checked_sub(1).map_or(Some(0), |before| ends.get(before).copied())?;
+        text.get(start as usize..*ends.get(number)? as usize)
+    }
+
+    /// Bytes of memory once everything is known that queries ask for, about: where texts end, ids written out.
     pub(crate) fn memory(&self) -> usize {
         match &self.values {
             Column::Text(texts) => texts.memory(),
-            Column::Hex { bytes, .. } | Column::Uuid(bytes) => bytes.len(),
+            Column::Hex { bytes, .. } | Column::Uuid(bytes) => bytes.len() * 3 + self.values.len() * 4,
             _ => 0,
         }
     }

@@ -11,6 +11,7 @@ use super::Builder;
 use super::bytes::ByteSet;
 use super::forms::{self, Forms, Piece, Slot};
 use super::needle::Needle;
+use super::used::Numbers;
 use crate::Origin;
 use crate::block::header::{decode_origin, origin_code};
 use crate::block::wire::{Input, Malformed, put_bytes, put_varint};
@@ -30,14 +31,12 @@ pub(crate) struct Templates {
     asked: Mutex<Vec<Asked>>,
 }
 
-/// A needle, and which templates may hold it, by number, as far as asked.
+/// A needle, and which templates may hold it.
 #[derive(Debug)]
 struct Asked {
     bytes: Vec<u8>,
     ignores_case: bool,
-    /// Where in it a byte of each class stands, as bits.
-    places: [u64; Class::ALL.len()],
-    may_hold: Vec<Option<bool>>,
+    may_hold: Arc<Numbers>,
 }
 
 /// What bytes a value may have.
@@ -131,35 +130,33 @@ impl Templates {
         self.forms.text().len() + size_of_val(self.forms.all_pieces()) + 8 * self.forms.len()
     }
 
-    /// Whether texts of each of these templates may hold the needle; `None` when that cannot be told.
-    pub(crate) fn that_may_hold(&self, numbers: &[u16], needle: &Needle) -> Option<Vec<bool>> {
+    /// The templates whose texts may hold the needle; `None` when that cannot be told.
+    pub(crate) fn that_may_hold(&self, needle: &Needle) -> Option<Arc<Numbers>> {
         if needle.is_empty() || !needle.has_places() {
             return None;
         }
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let is_it =
             |asked: &Asked| asked.ignores_case == needle.ignores_case() && asked.bytes == needle.bytes;
-        let known = match asked.iter().position(is_it) {
-            Some(at) => asked.remove(at),
-            None => Asked {
-                bytes: needle.bytes.clone(),
-                ignores_case: needle.ignores_case(),
-                places: Class::ALL.map(|class| needle.places_of(class.bytes())),
-                may_hold: vec![None; self.forms.len()],
-            },
-        };
+        if let Some(at) = asked.iter().position(is_it) {
+            asked[..=at].rotate_right(1);
+            return Some(Arc::clone(&asked[0].may_hold));
+        }
+        // Others with the same needle wait: they would do the same.
+        let places = Class::ALL.map(|class| needle.places_of(class.bytes()));
+        let mut may_hold = Numbers::default();
+        for number in (0..self.forms.len()).filter(|number| self.may_hold(*number, needle, &places)) {
+            may_hold.insert(number);
+        }
+        let may_hold = Arc::new(may_hold);
         asked.truncate(MAX_NEEDLES - 1);
-        asked.insert(0, known);
-        let Asked { places, may_hold, .. } = &mut asked[0];
-        // A template that there is not is somebody else's to complain of.
-        let mut verdict = |number: &u16| match may_hold.get_mut(usize::from(*number)) {
-            Some(known) => *known.get_or_insert_with(|| self.may_hold(usize::from(*number), needle, places)),
-            None => true,
-        };
-        Some(numbers.iter().map(&mut verdict).collect())
+        let (bytes, ignores_case) = (needle.bytes.clone(), needle.ignores_case());
+        asked.insert(0, Asked { bytes, ignores_case, may_hold: Arc::clone(&may_hold) });
+        Some(may_hold)
     }
 
-    /// Whether a text of template `number` may hold the needle, with its [`Asked::places`].
+    /// Whether a text of template `number` may hold the needle. `places`: where in it a byte of each class stands, as
+    /// bits.
     fn may_hold(&self, number: usize, needle: &Needle, places: &[u64; Class::ALL.len()]) -> bool {
         let whole = 1_u64 << (needle.bytes.len() - 1);
         // Bit i: the first i + 1 bytes of the needle may end here.
@@ -230,7 +227,7 @@ mod tests {
             ("order 7b", false),
             ("Took", false),
         ] {
-            let holds = |needle: &Needle| templates.that_may_hold(&[0], needle).unwrap()[0];
+            let holds = |needle: &Needle| templates.that_may_hold(needle).unwrap().contains(0);
             assert_eq!(holds(&Needle::exact(needle.as_bytes())), expected, "{needle}");
             assert_eq!(holds(&Needle::ignoring_case(needle)), expected || needle == "Took", "{needle}");
         }
@@ -239,7 +236,10 @@ mod tests {
     #[test]
     fn slots_hold_what_their_values_may_have() {
         let templates = templates(&["id 0123456789abcdef of node17 took 5", "node a at 12:30 of x9"]);
-        let may = |needle: &str| templates.that_may_hold(&[0, 1], &Needle::exact(needle.as_bytes())).unwrap();
+        let may = |needle: &str| {
+            let found = templates.that_may_hold(&Needle::exact(needle.as_bytes())).unwrap();
+            [0, 1].map(|number| found.contains(number))
+        };
         assert_eq!(may("id ff of NODE-2 took 1"), [true, false]);
         assert_eq!(may("id fg of"), [false, false]);
         assert_eq!(may("took 1a"), [false, false]);

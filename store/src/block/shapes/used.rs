@@ -2,6 +2,43 @@
 
 use crate::block::wire::{Input, Malformed, put_varint};
 
+/// A set of templates of a dictionary.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers {
+    /// As in a list of the form [`form::BITS`].
+    bits: Vec<u8>,
+}
+
+impl Numbers {
+    pub(super) fn insert(&mut self, number: usize) {
+        if self.bits.len() <= number / 8 {
+            self.bits.resize(number / 8 + 1, 0);
+        }
+        self.bits[number / 8] |= 1 << (number % 8);
+    }
+
+    pub(crate) fn contains(&self, number: usize) -> bool {
+        self.bits.get(number / 8).is_some_and(|bits| bits >> (number % 8) & 1 == 1)
+    }
+
+    /// Whether a list has some of them, all or none: `None` stands for none.
+    ///
+    /// # Errors
+    /// When the list is damaged.
+    pub(crate) fn in_list(&self, list: Input<'_>) -> Result<Option<Vec<bool>>, Malformed> {
+        let mut input = list.clone();
+        input.len("templates of a column")?;
+        if input.u8("templates of a column")? == form::BITS
+            && input.rest().iter().zip(&self.bits).all(|(list, own)| list & own == 0)
+        {
+            return Ok(None);
+        }
+        let found: Vec<bool> =
+            decode(list)?.iter().map(|number| self.contains(usize::from(*number))).collect();
+        Ok(found.contains(&true).then_some(found))
+    }
+}
+
 /// How a list is written.
 mod form {
     /// Bit `i % 8` of byte `i / 8` says whether number `i` is in the list.
@@ -77,6 +114,12 @@ mod tests {
             let mut out = Vec::new();
             encode(&numbers, &mut out);
             prop_assert_eq!(decode(Input::new(&out)), Ok(numbers.clone()));
+            let mut some = Numbers::default();
+            numbers.iter().step_by(5).skip(1).for_each(|number| some.insert(usize::from(*number)));
+            some.insert(70_000);
+            let expected: Vec<bool> = (0..numbers.len()).map(|i| i > 0 && i.is_multiple_of(5)).collect();
+            let found = some.in_list(Input::new(&out)).unwrap();
+            prop_assert_eq!(found.unwrap_or_else(|| vec![false; numbers.len()]), expected);
             let cut = cut.index(out.len());
             prop_assert!(decode(Input::new(&out[..cut])).is_err() || numbers.is_empty());
         }
