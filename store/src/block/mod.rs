@@ -11,12 +11,13 @@ mod lines;
 mod merge;
 mod pack;
 mod pairs;
+mod search;
 mod shapes;
 mod slot_values;
+mod some_lines;
 mod stored;
 mod wire;
 
-use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 pub(crate) use dictionary::{
@@ -36,9 +37,10 @@ pub use pairs::{NamedPairs, Pairs};
 use pairs::{PairCodes, Values};
 pub(crate) use shapes::Table;
 pub(crate) use shapes::Templates;
-use shapes::{ByteSet, Column, Finder, Likely, PackedHex, Resolved, Shapes};
+use shapes::{ByteSet, Column, PackedHex, Shapes};
 pub use shapes::{Needle, Rows};
 pub use slot_values::{CodedValues, Dictionary, NumberValues, SharedCodes, SlotValues};
+pub use some_lines::SomeLines;
 pub(crate) use stored::{Stored, read_column};
 pub(crate) use wire::{Input, Malformed, put_bytes, put_varint};
 
@@ -50,10 +52,6 @@ pub(crate) const BLOCK_RECORDS: usize = 8192;
 
 /// Bytes of lines and pairs after which a block ends. A larger record makes a block of its own.
 pub(crate) const BLOCK_BYTES: usize = 2 << 20;
-
-/// Of so many lines, putting one together costs as much as its part in putting all together: the more for the
-/// columns being found for each.
-const MANY_LINES: usize = 4;
 
 /// Most bytes of a record: its line, and the names and values of its pairs. The writer refuses more,
 /// so that a block can always be read back within bounded memory.
@@ -237,101 +235,6 @@ impl Block {
         Ok(self.pairs.named(name))
     }
 
-    /// Line `row`; cheaper than [`Block::lines`] for few of them.
-    ///
-    /// # Errors
-    /// When a column cannot be read or is damaged.
-    ///
-    /// # Panics
-    /// When `row` is not less than [`Block::len`].
-    pub fn line(&self, row: usize) -> Result<Cow<'_, [u8]>, BlockError> {
-        if self.lines.get().is_none()
-            && let Some(shapes) = self.shapes()?
-        {
-            let mut line = Vec::new();
-            let resolved = self.resolved(shapes, Some(&[row]))?;
-            let appended = resolved.append(shapes, row, &mut line, self.line_bytes());
-            return appended.map(|()| line.into()).map_err(|wrong| self.malformed(wrong));
-        }
-        Ok(self.lines()?.get(row).into())
-    }
-
-    /// Line `row` for someone who has read `read` others: the more, the sooner all are put together at once.
-    ///
-    /// # Errors
-    /// When a column cannot be read or is damaged.
-    ///
-    /// # Panics
-    /// When `row` is not less than [`Block::len`].
-    pub fn line_after(&self, row: usize, read: usize) -> Result<Cow<'_, [u8]>, BlockError> {
-        if read * MANY_LINES < self.len { self.line(row) } else { Ok(self.lines()?.get(row).into()) }
-    }
-
-    /// Lines `rows`: put together one by one, or cut out of all of them where that is cheaper. Few rows read only the
-    /// columns that these have values in.
-    ///
-    /// # Errors
-    /// When a column cannot be read or is damaged.
-    ///
-    /// # Panics
-    /// When a row is not less than [`Block::len`].
-    pub fn lines_of(&self, rows: &[usize]) -> Result<SomeLines<'_>, BlockError> {
-        if rows.len() * MANY_LINES < self.len
-            && self.lines.get().is_none()
-            && let Some(shapes) = self.shapes()?
-        {
-            let columns = self.resolved(shapes, Some(rows))?;
-            return Ok(SomeLines(Source::Columns { block: self, shapes, columns }));
-        }
-        Ok(SomeLines(Source::Lines(self.lines()?)))
-    }
-
-    /// The rows whose lines hold `needle`. Reads only the columns that may hold it.
-    ///
-    /// # Errors
-    /// When a column cannot be read or is damaged.
-    pub fn rows_with(&self, needle: &Needle) -> Result<Rows, BlockError> {
-        if needle.is_empty() {
-            return Ok(Rows::with(self.len, |_| true));
-        }
-        if self.lines.get().is_none()
-            && needle.is_bytewise(self.stored.as_ref().is_some_and(Stored::has_ascii_lines))
-            && let Some(mut rows) = self.rows_by_columns(needle.beginning().unwrap_or(needle))?
-        {
-            if needle.beginning().is_none() {
-                return Ok(rows);
-            }
-            let begun: Vec<usize> = rows.iter().collect();
-            let lines = self.lines_of(&begun)?;
-            for row in begun {
-                if !needle.is_in(&lines.get(row)?) {
-                    rows.remove(row);
-                }
-            }
-            return Ok(rows);
-        }
-        Ok(needle.lines(self.lines()?.separated()))
-    }
-
-    /// The same if the lines are stored as shapes.
-    fn rows_by_columns(&self, needle: &Needle) -> Result<Option<Rows>, BlockError> {
-        let likely = self.shapes_that_may_hold(needle)?;
-        if matches!(likely, Likely::None) {
-            return Ok(Some(Rows::none(self.len)));
-        }
-        let Some(shapes) = self.shapes()? else { return Ok(None) };
-        let likely = likely.of_shapes().filter(|likely| likely.contains(&false));
-        Finder::new(self, needle).rows(shapes, likely).map(Some)
-    }
-
-    /// The rows that have a pair whose value holds `needle`. Reads only the columns that may hold it.
-    ///
-    /// # Errors
-    /// When a column cannot be read or is damaged.
-    pub fn rows_with_value(&self, needle: &Needle) -> Result<Rows, BlockError> {
-        Finder::new(self, needle).pair_rows()
-    }
-
     /// The shapes of the lines; `None` where the lines are at hand, or are not stored so.
     ///
     /// # Errors
@@ -367,13 +270,6 @@ impl Block {
     /// What is known of value column `number` without reading it.
     fn column_meta(&self, number: usize) -> Option<&ColumnMeta> {
         self.stored.as_ref()?.value_meta(number)
-    }
-
-    /// Which of the shapes of lines may hold the needle.
-    fn shapes_that_may_hold(&self, needle: &Needle) -> Result<Likely, BlockError> {
-        let Some(stored) = &self.stored else { return Ok(Likely::Unknown) };
-        let Some(list) = stored.line_templates()? else { return Ok(Likely::Unknown) };
-        stored.likely(TemplatesOf::Lines, list, needle)
     }
 
     /// What is known of pair column `i` without reading it.
@@ -457,38 +353,6 @@ impl Block {
     /// Pairs beyond the most columns, with the number of their record.
     fn overflow(&self) -> Result<&[(u32, Pair)], BlockError> {
         Ok(decoded(self.pairs.overflow_cell(), self.stored.as_ref(), Stored::overflow)?)
-    }
-}
-
-/// Lines of a block, see [`Block::lines_of`].
-#[derive(Debug)]
-pub struct SomeLines<'a>(Source<'a>);
-
-#[derive(Debug)]
-enum Source<'a> {
-    /// All are at hand.
-    Lines(&'a Lines),
-    /// Each is put together when it is asked for.
-    Columns { block: &'a Block, shapes: &'a Shapes, columns: Resolved<'a> },
-}
-
-impl SomeLines<'_> {
-    /// Line `row`, one of those asked for.
-    ///
-    /// # Errors
-    /// When a column cannot be read or is damaged.
-    ///
-    /// # Panics
-    /// When `row` is not less than [`Block::len`].
-    pub fn get(&self, row: usize) -> Result<Cow<'_, [u8]>, BlockError> {
-        match &self.0 {
-            Source::Lines(lines) => Ok(lines.get(row).into()),
-            Source::Columns { block, shapes, columns } => {
-                let mut line = Vec::new();
-                let appended = columns.append(shapes, row, &mut line, block.line_bytes());
-                appended.map(|()| line.into()).map_err(|wrong| block.malformed(wrong))
-            }
-        }
     }
 }
 
