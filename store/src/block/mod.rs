@@ -16,6 +16,7 @@ mod shapes;
 mod slot_values;
 mod some_lines;
 mod stored;
+mod summary;
 mod wire;
 
 use std::sync::{Arc, OnceLock};
@@ -42,6 +43,7 @@ pub use shapes::{Needle, Rows};
 pub use slot_values::{CodedValues, Dictionary, NumberValues, SharedCodes, SlotValues};
 pub use some_lines::SomeLines;
 pub(crate) use stored::{Stored, read_column};
+pub(crate) use summary::Summary;
 pub(crate) use wire::{Input, Malformed, put_bytes, put_varint};
 
 use crate::record::Labels;
@@ -321,13 +323,20 @@ impl Block {
 
     /// Whether every byte of every value of pair column `i` is known to fit, without reading it.
     fn pair_has_only(&self, i: usize, fits: &dyn Fn(u8) -> bool) -> bool {
-        let known = self.pair_meta(i).and_then(|meta| match meta.encoding {
+        let known = self.bytes_of_pair(i);
+        known.is_some_and(|known| (0..=u8::MAX).all(|byte| !known.contains(byte) || fits(byte)))
+    }
+
+    /// Bytes that values of pair column `i` may have, as far as is known without reading it.
+    fn bytes_of_pair(&self, i: usize) -> Option<ByteSet> {
+        let meta = self.pair_meta(i)?;
+        match meta.encoding {
+            encode::code::PAIR_CONSTANT => Some(ByteSet::of(&meta.params)),
             encode::code::PAIR_HEX => Some(ByteSet::hex()),
             encode::code::PAIR_UUID => Some(ByteSet::uuid()),
             encode::code::PAIR_SHARED => ByteSet::decode(meta.params.get(..ByteSet::LEN)?).ok(),
             _ => None,
-        });
-        known.is_some_and(|known| (0..=u8::MAX).all(|byte| !known.contains(byte) || fits(byte)))
+        }
     }
 
     fn malformed(&self, Malformed(what): Malformed) -> BlockError {

@@ -10,7 +10,7 @@ use super::shapes::{
     Bounds, Column, Likely, Limits, Needle, PackedHex, Shapes, Table, Templates, used_templates, value_code,
 };
 use super::wire::{Input, Malformed};
-use super::{BlockError, Lines, decode, holes, pack};
+use super::{BlockError, Lines, Summary, decode, holes, pack};
 use crate::part::{Dictionaries, PartFile};
 use crate::{Level, Origin};
 
@@ -53,7 +53,7 @@ impl Stored {
         self.dictionaries.templates(self.dictionary_id()?, of, self.number)
     }
 
-    fn dictionary_id(&self) -> Result<u64, BlockError> {
+    pub(crate) fn dictionary_id(&self) -> Result<u64, BlockError> {
         self.dictionary.ok_or_else(|| self.damaged("it names no dictionary"))
     }
 
@@ -272,6 +272,16 @@ impl Stored {
             Some(at) => self.decode(at, |column, raw| decode::overflow(column, &raw, self.records)),
             None => Ok(Overflow::new()),
         }
+    }
+
+    /// Whether there is a column of this kind.
+    pub(crate) fn has(&self, role: &Role) -> bool {
+        self.column(role).is_some()
+    }
+
+    /// Remembers what the block cannot hold, if that is not known.
+    pub(crate) fn summarise(&self, summary: impl FnOnce() -> Option<Summary>) {
+        self.dictionaries.summarise(self.number, summary);
     }
 
     fn column(&self, role: &Role) -> Option<usize> {

@@ -35,7 +35,7 @@ pub(crate) use write::{AddError, PartWriter, WrittenPart};
 
 use crate::TimeRange;
 use crate::block::{
-    self, Block, BlockError, BlockMeta, FORMAT, Header, HeaderError, Input, Malformed, Stored,
+    self, Block, BlockError, BlockMeta, FORMAT, Header, HeaderError, Input, Malformed, Needle, Stored,
 };
 use crate::terms::{self, BlockTerms, BlockWords};
 
@@ -156,6 +156,12 @@ impl Part {
     /// The blocks, by number.
     pub(crate) fn blocks(&self) -> &[BlockMeta] {
         &self.blocks
+    }
+
+    /// Whether a line of block `number`, or a value of its pairs, may hold the needle, as far as is remembered from when
+    /// the block was read.
+    pub(crate) fn may_hold(&self, number: u32, needle: &Needle) -> bool {
+        self.dictionaries.may_hold(number, needle)
     }
 
     /// What was wrong with the directory, when the blocks were found by scanning.

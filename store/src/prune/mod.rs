@@ -10,6 +10,7 @@ mod tests;
 use plan::{Compiler, Need};
 use tantivy::TantivyError;
 
+use crate::block::Needle;
 use crate::index::{BlockSet, WordIndex, WordPattern};
 use crate::part::{FilterCache, Part};
 use crate::terms::{BlockWords, IdFilter};
@@ -61,6 +62,8 @@ impl Text {
 pub(crate) struct Plan {
     need: Need,
     patterns: Vec<WordPattern>,
+    /// Texts that every match holds as they are.
+    texts: Vec<Needle>,
 }
 
 /// What the word index of one window says to a plan.
@@ -77,7 +80,7 @@ pub(crate) struct WordHits<'a> {
 pub(crate) enum Verdict {
     /// It may hold a match.
     Keep,
-    /// Its words rule it out.
+    /// Its words rule it out, or the templates they stand in.
     DroppedByWords,
     /// Its ids rule it out.
     DroppedByIds,
@@ -87,7 +90,9 @@ impl Plan {
     pub(crate) fn new(prune: &Prune) -> Self {
         let mut compiler = Compiler::default();
         let need = compiler.compile(prune);
-        Self { need, patterns: compiler.patterns }
+        let mut texts = Vec::new();
+        collect_texts(prune, &mut texts);
+        Self { need, patterns: compiler.patterns, texts }
     }
 
     /// Whether every block would be kept: nothing needs to be asked.
@@ -142,6 +147,9 @@ impl Plan {
         if !self.need.holds(&has_word, None) {
             return Verdict::DroppedByWords;
         }
+        if self.texts.iter().any(|text| !part.may_hold(number, text)) {
+            return Verdict::DroppedByWords;
+        }
         if !self.need.asks_ids() {
             return Verdict::Keep;
         }
@@ -149,6 +157,18 @@ impl Plan {
             Some(false) => Verdict::DroppedByIds,
             _ => Verdict::Keep,
         }
+    }
+}
+
+/// The texts that every match holds as they are.
+fn collect_texts(prune: &Prune, texts: &mut Vec<Needle>) {
+    match prune {
+        Prune::Text(text) if !text.ignore_case && !text.bytes.is_empty() => {
+            let needle = Needle::exact(&text.bytes);
+            texts.push(needle.beginning().cloned().unwrap_or(needle));
+        }
+        Prune::And(all) => all.iter().for_each(|prune| collect_texts(prune, texts)),
+        Prune::Text(_) | Prune::Pair { .. } | Prune::Or(_) | Prune::Any => {}
     }
 }
 

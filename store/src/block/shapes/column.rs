@@ -175,7 +175,12 @@ impl Column {
             code::SHARED => ByteSet::decode(meta.params.get(..ByteSet::LEN)?).ok(),
             code::HEX => Some(ByteSet::hex()),
             code::UUID => Some(ByteSet::uuid()),
-            code::STAMPS => Some(ByteSet::of(b"0123456789-:.,+TZ ")),
+            code::STAMPS => {
+                // The parameters name what stands between date and time, before the fraction, and for the zone.
+                let mut set = ByteSet::of(b"0123456789-:");
+                meta.params.iter().for_each(|byte| set.insert(*byte));
+                Some(set)
+            }
             code::NUMBERS => {
                 let (format, ..) = Format::decode(&meta.params).ok()?;
                 let digits: &[u8] = if format.decimals > 0 { b"0123456789." } else { b"0123456789" };

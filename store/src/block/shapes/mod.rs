@@ -45,7 +45,7 @@ pub(crate) use hex::{PackedHex, append as append_hex};
 pub(crate) use intern::Interner;
 pub use needle::Needle;
 pub(crate) use number::{Format, Numbers, is_number};
-use outline::Outline;
+pub(crate) use outline::Outline;
 pub(crate) use restore::Resolved;
 pub use rows::Rows;
 pub(crate) use shape::{Limits, Shapes};

@@ -90,6 +90,11 @@ impl Needle {
         self.places[usize::from(byte)]
     }
 
+    /// What is looked for; of text regardless of case, in lower case.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }

@@ -11,7 +11,7 @@ use crate::block::wire::{Input, Malformed, put_varint};
 
 /// The parameters of a column of shapes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Outline {
+pub(crate) struct Outline {
     /// Numbers of the columns that have the values.
     pub(super) columns: Range<usize>,
     /// Bytes of the literals; all there are if two values touch.
@@ -51,7 +51,7 @@ impl Outline {
     }
 
     /// The same as they are written.
-    pub(super) fn list(meta: &ColumnMeta) -> Result<Input<'_>, Malformed> {
+    pub(crate) fn list(meta: &ColumnMeta) -> Result<Input<'_>, Malformed> {
         let mut input = Input::new(&meta.params);
         Self::decode(&mut input)?;
         Ok(input)

@@ -121,6 +121,9 @@ proptest! {
             let expected: Vec<usize> = (0..lines.len()).filter(|i| holds(&lines[*i])).collect();
             let told = String::from_utf8_lossy(needle);
             prop_assert_eq!(found(&block, &Needle::exact(needle)), expected.clone(), "{:?}", told);
+            let in_pair = lines.iter().any(|line| memmem::find(id(line).as_bytes(), needle).is_some());
+            let may_hold = part.may_hold(number, &Needle::exact(needle));
+            prop_assert!(may_hold || (expected.is_empty() && !in_pair), "{:?}", told);
             if let Some(row) = expected.first() {
                 prop_assert_eq!(block.line(*row).unwrap().into_owned(), lines[*row].clone());
             }
@@ -329,6 +332,17 @@ fn a_text_in_no_template_is_in_no_value_and_nothing_is_unpacked() {
         block.columns.iter().filter(|column| column.get().is_some()).count()
     };
     assert_eq!(unpacked("accepted by the customer", 0), 0);
+    // That block need not even be opened again, for other texts neither.
+    for (needle, expected) in [
+        ("by the customer", false),
+        ("warehouse was", false),
+        ("17 was accepted", true),
+        ("the customer's", true),
+        ("warehouse\"}", true), // spans the message's end
+        ("info", true),
+    ] {
+        assert_eq!(part.may_hold(0, &Needle::exact(needle.as_bytes())), expected, "{needle}");
+    }
     assert_eq!(unpacked("customer was", 0), 0);
     assert!(unpacked("was accepted by", 500) > 0);
     assert!(unpacked("order 14 was", 1) > 0);
