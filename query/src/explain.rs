@@ -79,7 +79,7 @@ pub struct Read {
     pub dropped_by_stream_or_time: usize,
     /// Blocks ruled out by their level counts.
     pub dropped_by_level: usize,
-    /// Blocks ruled out by the word index.
+    /// Blocks ruled out by the word index, or by the templates that their messages are made of.
     pub dropped_by_words: usize,
     /// Blocks ruled out by the id filters.
     pub dropped_by_ids: usize,

@@ -52,7 +52,7 @@ struct Table {
 pub(crate) struct Coded {
     /// The table.
     pub(crate) table: u32,
-    /// The numbers, as [`super::SharedCodes`] reads them.
+    /// The numbers, as [`super::decode_codes`] reads them.
     pub(crate) raw: Vec<u8>,
 }
 
