@@ -1,5 +1,6 @@
 //! The samples of one series, summed up pane by pane, and the value of each window.
 
+use super::order::order;
 use super::windows::Windows;
 use crate::logql::ast::RangeOp;
 
@@ -89,8 +90,8 @@ impl Cell {
             }
             (Self::One { ts_ns, value }, Self::One { ts_ns: other_ts, value: other }) => {
                 let better = match kind {
-                    Kind::Min => other < value || value.is_nan(),
-                    Kind::Max => other > value || value.is_nan(),
+                    Kind::Min => value.is_nan() || (!other.is_nan() && order(*other, *value).is_lt()),
+                    Kind::Max => order(*other, *value).is_gt(),
                     Kind::First => other_ts < ts_ns,
                     _ => other_ts >= ts_ns,
                 };
@@ -264,13 +265,11 @@ impl Window<'_> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 <= rank < len")]
         let lower = rank.floor() as usize;
         let weight = rank - rank.floor();
-        // not-a-number first, as Loki sorts
-        let order = |a: &f64, b: &f64| a.partial_cmp(b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan()));
-        let (_, at_lower, above) = values.select_nth_unstable_by(lower, order);
+        let (_, at_lower, above) = values.select_nth_unstable_by(lower, |a, b| order(*a, *b));
         if weight == 0.0 {
             return *at_lower;
         }
-        let upper = above.iter().copied().min_by(order).unwrap_or(*at_lower);
+        let upper = above.iter().copied().min_by(|a, b| order(*a, *b)).unwrap_or(*at_lower);
         *at_lower * (1.0 - weight) + upper * weight
     }
 

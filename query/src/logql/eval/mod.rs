@@ -7,6 +7,7 @@ mod binary;
 mod cells;
 mod columnar;
 mod key;
+mod order;
 mod range_plan;
 mod samples;
 mod series;

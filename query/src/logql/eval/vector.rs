@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::order::order;
 use super::{Environment, Matrix, Series};
 use crate::logql::ast::{Grouping, MetricExpr, RangeAggregation, RangeOp, VectorAggregation, VectorOp};
 use crate::logql::label_set::LabelSet;
@@ -49,11 +50,6 @@ pub(super) fn aggregate(vector: &VectorAggregation, matrix: Matrix, env: &Enviro
 /// Whether the function keeps some of the series as they are.
 pub(super) const fn is_selective(op: VectorOp) -> bool {
     matches!(op, VectorOp::Topk | VectorOp::Bottomk | VectorOp::ApproxTopk)
-}
-
-/// Order of values with not-a-number first.
-fn order(a: f64, b: f64) -> Ordering {
-    a.partial_cmp(&b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan()))
 }
 
 /// By the value at the first step: sorting means something for instant queries only.
@@ -107,10 +103,10 @@ impl Sum {
         let delta = value - self.mean;
         self.mean += delta / self.count;
         self.squares += delta * (value - self.mean);
-        if value < self.min || self.min.is_nan() {
+        if self.min.is_nan() || (!value.is_nan() && order(value, self.min).is_lt()) {
             self.min = value;
         }
-        if value > self.max || self.max.is_nan() {
+        if order(value, self.max).is_gt() {
             self.max = value;
         }
     }
