@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::Slot;
-use super::build::Collected;
+use super::collect::Collected;
 
 /// Puts the values of `text` into `values`, with their slots; false when it is not of `shape`, which must have
 /// been made from the fields of a line.

@@ -8,12 +8,16 @@ use std::sync::Arc;
 
 use super::again;
 use super::bytes::ByteSet;
+use super::collect::{Collected, Making};
 use super::cut::{self, Kind};
+use super::layout::{self, Layouts, Piece};
+use super::names::Names;
 use super::templates::Class;
-use super::{Interner, MAX_COLUMNS, Slot};
+use super::{Interner, Slot};
 use crate::Origin;
 use crate::block::Lines;
 use crate::block::pairs::{Pairs, Values};
+use crate::fields::Shape;
 
 /// Fewer texts are not cut: what columns and shapes cost by themselves would not be won back.
 const MIN_TEXTS: usize = 128;
@@ -22,8 +26,8 @@ const MIN_TEXTS: usize = 128;
 const MAX_SHAPES: usize = 8192;
 const MAX_SHAPE_BYTES: usize = 4 << 20;
 
-/// Most names of columns of a part; values of further ones stay in the shapes.
-const MAX_NAMES: usize = 1024;
+/// Most pairs of a part.
+const MAX_PAIR_NAMES: usize = 1024;
 
 /// Pairs whose values are looked for in the lines. They are found again only when they are long enough for
 /// the reference to pay.
@@ -39,12 +43,13 @@ const TRIED: usize = 256;
 /// Cuts texts into shapes and columns, block by block of a part.
 #[derive(Debug, Default)]
 pub(crate) struct Builder {
-    /// Literal text, then end and slot of each literal but the last, then the number of slots. Of all blocks.
+    /// Keys of shapes of all blocks.
     shapes: Interner,
     /// By shape: the bytes of its literals, all there are if two values touch; the last block that has it.
     known: Vec<(ByteSet, u32)>,
-    /// Names of columns of all blocks, each with the last block that has it.
-    names: Vec<(Name, u32)>,
+    /// Columns of all blocks.
+    names: Names,
+    layouts: Layouts,
     /// Pairs whose values were found in lines of any block.
     pairs: Vec<(Origin, Arc<str>)>,
     /// Number of the block.
@@ -53,39 +58,24 @@ pub(crate) struct Builder {
     codes: Vec<u16>,
     /// Shapes of the block, in the order in which they were met.
     used: Vec<u16>,
-    /// Columns of the block.
-    own: usize,
     /// Codes of shapes of the block made from fields, the one seen last first.
     recent: Vec<u16>,
-    /// By name; further ones keep memory.
+    /// By name; those of the block before keep their memory.
     columns: Vec<Lines>,
     /// Texts of the block that are values as a whole.
     whole: usize,
-    key: Vec<u8>,
-    slots: Vec<u8>,
-    cuts: Vec<(Range<usize>, Slot)>,
+    making: Making,
+    pieces: Vec<Piece>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Name {
-    Field(Box<str>),
-    Number,
-    LongNumber,
-    Hex(usize),
-    Stamp,
-    Mixed,
-    Segment(usize),
-    Whole,
+/// What is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Texts {
+    /// Lines, which may have fields.
+    Lines,
+    /// Running text of a field.
+    Values,
 }
-
-/// A shape as it is being collected.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Collected<'a> {
-    pub(super) text: &'a [u8],
-    pub(super) slots: &'a [[u8; SLOT]],
-}
-
-const SLOT: usize = 8;
 
 impl Builder {
     /// Cuts the lines of a block; `false` when that does not pay.
@@ -99,13 +89,13 @@ impl Builder {
                 varying.push((number, values));
             }
         }
-        self.cut(lines, |text, value| cut::line(text, value), &varying)
+        self.cut(lines, Texts::Lines, &varying)
     }
 
     /// The number of a pair; `None` if there are too many.
     fn pair_number(&mut self, origin: Origin, name: &Arc<str>) -> Option<u32> {
         let known = self.pairs.iter().position(|(o, n)| *o == origin && n == name);
-        if known.is_none() && self.pairs.len() < MAX_NAMES {
+        if known.is_none() && self.pairs.len() < MAX_PAIR_NAMES {
             self.pairs.push((origin, Arc::clone(name)));
             return Some(self.pairs.len() as u32 - 1);
         }
@@ -114,23 +104,19 @@ impl Builder {
 
     /// Cuts running text; `false` when that does not pay.
     pub(super) fn cut_text(&mut self, texts: &Lines) -> bool {
-        self.cut(texts, |text, value| cut::text(text, value), &[])
+        self.cut(texts, Texts::Values, &[])
     }
 
-    fn cut(
-        &mut self,
-        texts: &Lines,
-        cut: impl Fn(&[u8], &mut dyn FnMut(Range<usize>, Kind<'_>)),
-        pairs: &[(u32, &Values)],
-    ) -> bool {
+    fn cut(&mut self, texts: &Lines, what: Texts, pairs: &[(u32, &Values)]) -> bool {
         if texts.len() < MIN_TEXTS || texts.len() > usize::from(u16::MAX) {
             return false;
         }
+        self.learn(texts, what);
         self.begin();
         let before = (self.shapes.len(), self.names.len(), self.shapes.texts().line_bytes());
         let mut bytes = 0;
         for (i, text) in texts.iter().enumerate() {
-            self.add(i, text, &cut, pairs);
+            self.add(i, text, what, pairs);
             bytes += text.len();
             let added = self.shapes.len() - before.0;
             if i == TRIED && added * 8 > TRIED * 7 && !self.pays(before.2, bytes) {
@@ -146,6 +132,18 @@ impl Builder {
         false
     }
 
+    /// Learns layouts of running text.
+    fn learn(&mut self, texts: &Lines, what: Texts) {
+        if texts.len() < layout::MIN_TEXTS {
+            return;
+        }
+        let step = texts.len().div_ceil(layout::SAMPLE);
+        let sample =
+            (0..texts.len()).step_by(step).map(|i| texts.get(i)).filter(|text| what.is_running(text));
+        let Self { layouts, names, .. } = self;
+        layouts.learn(sample, step, || names.place());
+    }
+
     /// Whether the shapes added to so many bytes of them are worth having for so many bytes of text.
     fn pays(&self, before: usize, bytes: usize) -> bool {
         (self.shapes.texts().line_bytes() - before) * 3 <= bytes * 2
@@ -154,53 +152,82 @@ impl Builder {
     /// Begins another block.
     fn begin(&mut self) {
         self.block += 1;
+        self.names.begin();
         self.codes.clear();
         self.used.clear();
-        self.own = 0;
         self.recent.clear();
-        self.columns.iter_mut().for_each(Lines::clear);
+        for column in &mut self.columns {
+            // Blocks of one stream have the same columns, those of another have others.
+            if column.is_empty() { *column = Lines::default() } else { column.clear() }
+        }
         self.whole = 0;
     }
 
-    fn add(
-        &mut self,
-        i: usize,
-        text: &[u8],
-        cut: &impl Fn(&[u8], &mut dyn FnMut(Range<usize>, Kind<'_>)),
-        pairs: &[(u32, &Values)],
-    ) {
+    fn add(&mut self, i: usize, text: &[u8], what: Texts, pairs: &[(u32, &Values)]) {
         if self.add_again(i, text, pairs) {
             return;
         }
-        self.key.clear();
-        self.slots.clear();
-        self.cuts.clear();
-        let (mut from, mut next) = (0, 0);
-        let mut by_fields = true;
-        let Self { names, own, block, key, slots, cuts, .. } = self;
-        cut(text, &mut |span, kind| {
-            let pair = pair_with(pairs, i, &text[span.clone()]);
-            let Some(slot) = pair.or_else(|| column_of(names, (*block, &mut *own), &mut next, kind)) else {
-                return;
-            };
-            by_fields &= matches!(kind, Kind::Field(_));
-            key.extend_from_slice(&text[from..span.start]);
-            slots.extend_from_slice(&(key.len() as u32).to_le_bytes());
-            slots.extend_from_slice(&slot.code().to_le_bytes());
-            from = span.end;
-            cuts.push((span, slot));
-        });
-        key.extend_from_slice(&text[from..]);
-        key.extend_from_slice(slots);
-        key.extend_from_slice(&(cuts.len() as u32).to_le_bytes());
+        let by_fields = match what.shape(text) {
+            Shape::Plain if cut::is_path(text) => {
+                self.cut_by(text, (i, pairs), |value| cut::segments(text, value));
+                false
+            }
+            Shape::Plain => {
+                self.cut_pieces(i, text, pairs);
+                false
+            }
+            shape => {
+                self.cut_by(text, (i, pairs), |value| cut::fields(text, shape, value));
+                true
+            }
+        };
         let is_full = self.shapes.texts().line_bytes() > MAX_SHAPE_BYTES;
         let max = if is_full { 0 } else { MAX_SHAPES };
-        let Some(code) = self.shapes.number(&self.key, max) else { return self.add_whole(text) };
+        let Some(code) = self.shapes.number(self.making.end(text), max) else { return self.add_whole(text) };
         if by_fields && !self.recent.contains(&(code as u16)) {
             self.recent.truncate(RECENT - 1);
             self.recent.insert(0, code as u16);
         }
         self.add_values(text, code as u16);
+    }
+
+    /// Cuts out values by their kinds, as `cut` tells them.
+    fn cut_by(
+        &mut self,
+        text: &[u8],
+        (i, pairs): (usize, &[(u32, &Values)]),
+        cut: impl FnOnce(&mut dyn FnMut(Range<usize>, Kind<'_>)),
+    ) {
+        let Self { names, making, .. } = self;
+        let mut next = 0;
+        making.begin();
+        cut(&mut |span, kind| {
+            let slot = pair_with(pairs, i, &text[span.clone()])
+                .or_else(|| names.of_kind(kind, &mut next).map(Slot::Column));
+            if let Some(slot) = slot {
+                making.take(text, span, slot);
+            }
+        });
+    }
+
+    /// Cuts running text by its layout; values of none by their kinds.
+    fn cut_pieces(&mut self, i: usize, text: &[u8], pairs: &[(u32, &Values)]) {
+        let Self { names, making, pieces, layouts, .. } = self;
+        let mut next = 0;
+        making.begin();
+        pieces.clear();
+        cut::pieces(text, |span, kind| pieces.push((span, kind)));
+        let layout = layouts.of(text, pieces);
+        for (at, (span, kind)) in pieces.iter().enumerate() {
+            let slot = pair_with(pairs, i, &text[span.clone()])
+                .or_else(|| names.take(layout?[at]?).map(Slot::Column))
+                .or_else(|| {
+                    (*kind != Kind::Word).then(|| names.of_kind(*kind, &mut next).map(Slot::Column))?
+                });
+            if let Some(slot) = slot {
+                making.take(text, span.clone(), slot);
+            }
+        }
     }
 
     /// Adds a text of a shape that was seen not long ago; false when it is of none.
@@ -212,7 +239,7 @@ impl Builder {
                 Slot::Pair(_) => pair_with(pairs, i, &text[span.clone()]) == Some(*slot),
                 Slot::Column(_) => true,
             };
-            if again::cut(shape, text, &mut self.cuts) && self.cuts.iter().all(has_pair) {
+            if again::cut(shape, text, &mut self.making.cuts) && self.making.cuts.iter().all(has_pair) {
                 self.recent[..=at].rotate_right(1);
                 self.add_values(text, code);
                 return true;
@@ -224,9 +251,11 @@ impl Builder {
     /// Adds what was cut out of a text of this shape.
     fn add_values(&mut self, text: &[u8], code: u16) {
         self.columns.resize_with(self.columns.len().max(self.names.len()), Lines::default);
-        for (span, slot) in &self.cuts {
+        for (span, slot) in &self.making.cuts {
             if let Slot::Column(column) = slot {
-                self.columns[*column as usize].push(&text[span.clone()]);
+                let value = &text[span.clone()];
+                self.names.widen(*column, value);
+                self.columns[*column as usize].push(value);
             }
         }
         self.add_code(code);
@@ -235,7 +264,7 @@ impl Builder {
     fn add_code(&mut self, code: u16) {
         self.codes.push(code);
         if usize::from(code) == self.known.len() {
-            self.known.push((Collected::of(&self.key).bytes(), 0));
+            self.known.push((Collected::of(self.shapes.texts().get(usize::from(code))).bytes(), 0));
         }
         let (_, last) = &mut self.known[usize::from(code)];
         if *last != self.block {
@@ -246,18 +275,12 @@ impl Builder {
 
     /// A text of one shape too many: it is a value as a whole.
     fn add_whole(&mut self, text: &[u8]) {
-        let known = self.names.iter().position(|(name, _)| *name == Name::Whole);
-        let number = known.unwrap_or_else(|| {
-            self.names.push((Name::Whole, 0));
-            self.names.len() - 1
-        });
+        let column = self.names.whole();
         self.columns.resize_with(self.columns.len().max(self.names.len()), Lines::default);
-        self.key.clear();
-        self.key.extend_from_slice(&0_u32.to_le_bytes());
-        self.key.extend_from_slice(&Slot::Column(number as u32).code().to_le_bytes());
-        self.key.extend_from_slice(&1_u32.to_le_bytes());
-        if let Some(code) = self.shapes.number(&self.key, usize::from(u16::MAX)) {
-            self.columns[number].push(text);
+        self.making.begin();
+        self.making.take(text, 0..text.len(), Slot::Column(column));
+        if let Some(code) = self.shapes.number(self.making.end(text), usize::from(u16::MAX)) {
+            self.columns[column as usize].push(text);
             self.add_code(code as u16);
             self.whole += 1;
         }
@@ -270,7 +293,7 @@ impl Builder {
 
     /// Class of the values of each column of all blocks, by number.
     pub(super) fn classes(&self) -> impl ExactSizeIterator<Item = Class> {
-        self.names.iter().map(|(name, _)| name.class())
+        self.names.classes()
     }
 
     /// The pairs of all blocks, by number.
@@ -341,94 +364,15 @@ fn pair_with(pairs: &[(u32, &Values)], i: usize, value: &[u8]) -> Option<Slot> {
     pairs.iter().find(is_it).map(|(pair, _)| Slot::Pair(*pair))
 }
 
-/// The column for values of `kind`, which is most often the one after the last; `None` when there are too many, in all or
-/// in the block, which has `own` so far.
-fn column_of(
-    names: &mut Vec<(Name, u32)>,
-    (block, own): (u32, &mut usize),
-    next: &mut usize,
-    kind: Kind<'_>,
-) -> Option<Slot> {
-    let number = if names.get(*next).is_some_and(|(name, _)| name.is(kind)) {
-        *next
-    } else if let Some(number) = names.iter().position(|(name, _)| name.is(kind)) {
-        number
-    } else if names.len() < MAX_NAMES {
-        names.push((Name::of(kind), 0));
-        names.len() - 1
-    } else {
-        return None;
-    };
-    if names[number].1 != block {
-        if *own == MAX_COLUMNS - 1 {
-            return None;
-        }
-        *own += 1;
-        names[number].1 = block;
-    }
-    *next = number + 1;
-    Some(Slot::Column(number as u32))
-}
-
-impl Name {
-    fn of(kind: Kind<'_>) -> Self {
-        match kind {
-            Kind::Field(path) => Self::Field(path.into()),
-            Kind::Number => Self::Number,
-            Kind::LongNumber => Self::LongNumber,
-            Kind::Hex(digits) => Self::Hex(digits),
-            Kind::Stamp => Self::Stamp,
-            Kind::Mixed => Self::Mixed,
-            Kind::Segment(number) => Self::Segment(number),
-        }
-    }
-
-    /// What bytes a value may have.
-    const fn class(&self) -> Class {
+impl Texts {
+    fn shape(self, text: &[u8]) -> Shape {
         match self {
-            Self::Number | Self::LongNumber => Class::Decimal,
-            Self::Hex(_) => Class::Hex,
-            Self::Mixed => Class::Word,
-            Self::Field(_) | Self::Stamp | Self::Segment(_) | Self::Whole => Class::Any,
+            Self::Lines => Shape::detect(text),
+            Self::Values => Shape::Plain,
         }
     }
 
-    fn is(&self, kind: Kind<'_>) -> bool {
-        match (self, kind) {
-            (Self::Field(path), Kind::Field(other)) => path.as_ref() == other,
-            (Self::Hex(digits), Kind::Hex(other)) => *digits == other,
-            (Self::Segment(number), Kind::Segment(other)) => *number == other,
-            (Self::Number, Kind::Number)
-            | (Self::LongNumber, Kind::LongNumber)
-            | (Self::Stamp, Kind::Stamp)
-            | (Self::Mixed, Kind::Mixed) => true,
-            _ => false,
-        }
-    }
-}
-
-impl<'a> Collected<'a> {
-    /// Takes the key of a shape apart.
-    fn of(key: &'a [u8]) -> Self {
-        let (rest, number) = key.split_last_chunk::<4>().expect("BUG: a shape without a number of slots");
-        let slots = u32::from_le_bytes(*number) as usize;
-        let (text, slots) = rest.split_at(rest.len() - slots * SLOT);
-        Self { text, slots: slots.as_chunks().0 }
-    }
-
-    /// The bytes of the literals; all there are if two values touch.
-    fn bytes(self) -> ByteSet {
-        let ends = || self.slots().map(|(end, _)| end);
-        let touch = ends().zip(ends().skip(1)).any(|(end, next)| end == next);
-        if touch { ByteSet::ALL } else { ByteSet::of(self.text) }
-    }
-
-    /// End of each literal but the last, and the slot after it.
-    pub(super) fn slots(self) -> impl Iterator<Item = (u32, Slot)> {
-        self.slots.iter().map(|[a, b, c, d, e, f, g, h]| {
-            let code = u32::from_le_bytes([*e, *f, *g, *h]);
-            let slot = if code & 1 == 0 { Slot::Column(code >> 1) } else { Slot::Pair(code >> 1) };
-            (u32::from_le_bytes([*a, *b, *c, *d]), slot)
-        })
+    fn is_running(self, text: &[u8]) -> bool {
+        self.shape(text) == Shape::Plain && !cut::is_path(text)
     }
 }

@@ -27,16 +27,14 @@ pub(super) enum Kind<'a> {
     Stamp,
     /// Any other run of letters and digits, and UUIDs.
     Mixed,
+    /// A run of letters.
+    Word,
     /// A segment of a path, by its number.
     Segment(usize),
 }
 
-/// Calls `value` with each value of `line`, from left to right.
-pub(super) fn line(line: &[u8], mut value: impl FnMut(Range<usize>, Kind<'_>)) {
-    let shape = Shape::detect(line);
-    if shape == Shape::Plain {
-        return text(line, value);
-    }
+/// Calls `value` with the fields of a line of this shape, from left to right.
+pub(super) fn fields(line: &[u8], shape: Shape, mut value: impl FnMut(Range<usize>, Kind<'_>)) {
     let mut from = 0;
     fields::for_each(line, shape, |path, found| {
         let (Value::Text(bytes) | Value::Escaped(bytes) | Value::Number(bytes)) = found else {
@@ -53,49 +51,49 @@ pub(super) fn line(line: &[u8], mut value: impl FnMut(Range<usize>, Kind<'_>)) {
     });
 }
 
-/// The same for running text: what holds a digit is a value, and so is each segment of a path.
-pub(super) fn text(text: &[u8], mut value: impl FnMut(Range<usize>, Kind<'_>)) {
-    if is_path(text) {
-        return segments(text, value);
-    }
-    let mut from = 0;
-    while let Some(digit) = text.get(from..).and_then(|rest| rest.iter().position(u8::is_ascii_digit)) {
-        let digit = from + digit;
-        let before = text[from..digit].iter().rev().take_while(|b| b.is_ascii_alphanumeric()).count();
-        let start = digit - before;
-        if let Some(end) = stamp_end(text, start) {
-            value(start..end, Kind::Stamp);
+/// Calls `piece` with each word and value of running text, from left to right: what holds a digit is a value, and any
+/// other word may be one.
+pub(super) fn pieces(text: &[u8], mut piece: impl FnMut(Range<usize>, Kind<'static>)) {
+    let (mut from, mut no_uuid_until) = (0, 0);
+    while let Some(gap) = text.get(from..).and_then(|rest| rest.iter().position(u8::is_ascii_alphanumeric)) {
+        let start = from + gap;
+        let span = start..start + run_len(&text[start..], u8::is_ascii_alphanumeric);
+        let is_value = text[span.clone()].iter().any(u8::is_ascii_digit);
+        if is_value && let Some(end) = stamp_end(text, start) {
+            piece(start..end, Kind::Stamp);
             from = end;
             continue;
         }
-        let hyphens_too = text[from..digit].iter().rev().take_while(|b| is_grouped(b)).count();
-        let run = digit - hyphens_too..digit + run_len(&text[digit..], is_grouped);
-        if has_uuid_middle(text, &run) {
-            from = run.end;
-            if stands_apart(text, &run) {
-                value(run, Kind::Mixed);
+        if start >= no_uuid_until && text.get(span.end) == Some(&b'-') {
+            let hyphens = text[from..start].iter().rev().take_while(|b| **b == b'-').count();
+            let run = start - hyphens..start + run_len(&text[start..], is_grouped);
+            if has_uuid_middle(text, &run) {
+                from = run.end;
+                if stands_apart(text, &run) {
+                    piece(run, Kind::Mixed);
+                }
+                continue;
             }
-            continue;
+            no_uuid_until = run.end;
         }
-        let span = start..digit + run_len(&text[digit..], u8::is_ascii_alphanumeric);
         from = span.end;
         if is_ascii_around(text, &span) {
-            let kind = kind_of(&text[span.clone()]);
-            value(span, kind);
+            let kind = if is_value { kind_of(&text[span.clone()]) } else { Kind::Word };
+            piece(span, kind);
         }
     }
 }
 
 /// Whether a text is a path, or an address with a path, and nothing else.
-fn is_path(text: &[u8]) -> bool {
+pub(super) fn is_path(text: &[u8]) -> bool {
     if text.iter().any(u8::is_ascii_whitespace) {
         return false;
     }
     text.first() == Some(&b'/') || text.windows(3).any(|bytes| bytes == b"://")
 }
 
-/// The segments of a path, and what its query has: a path is seldom met again, its segments are.
-fn segments(path: &[u8], mut value: impl FnMut(Range<usize>, Kind<'_>)) {
+/// Calls `value` with the segments of a path, and what its query has: a path is seldom met again, its segments are.
+pub(super) fn segments(path: &[u8], mut value: impl FnMut(Range<usize>, Kind<'_>)) {
     let (mut start, mut number) = (0, 0);
     for segment in path.split(|byte| matches!(byte, b'/' | b'?' | b'&' | b'=')) {
         let span = start..start + segment.len();
@@ -174,9 +172,17 @@ mod tests {
 
     fn values(text: &str) -> Vec<String> {
         let mut found = Vec::new();
-        line(text.as_bytes(), |span, kind| {
-            found.push(format!("{kind:?}={}", String::from_utf8_lossy(&text.as_bytes()[span])))
-        });
+        let line = text.as_bytes();
+        let add = |span: Range<usize>, kind: Kind<'_>| {
+            if kind != Kind::Word {
+                found.push(format!("{kind:?}={}", String::from_utf8_lossy(&line[span])));
+            }
+        };
+        match Shape::detect(line) {
+            Shape::Plain if is_path(line) => segments(line, add),
+            Shape::Plain => pieces(line, add),
+            shape => fields(line, shape, add),
+        }
         found
     }
 
@@ -206,8 +212,12 @@ mod tests {
             ("/etc/passwd has 3 lines", &["Number=3"]),
             ("id deadbeef01 DEADBEEF01", &["Hex(10)=deadbeef01", "Mixed=DEADBEEF01"]),
             (
-                "x 550e8400-e29b-41d4-a716-446655440000 y-1",
-                &["Mixed=550e8400-e29b-41d4-a716-446655440000", "Number=1"],
+                "x 550e8400-e29b-41d4-a716-446655440000 y-1 --w-550e8400-e29b-41d4-a716-1",
+                &[
+                    "Mixed=550e8400-e29b-41d4-a716-446655440000",
+                    "Number=1",
+                    "Mixed=--w-550e8400-e29b-41d4-a716-1",
+                ],
             ),
             (
                 "2026-11-20T10:00:00.5Z up 2026-11",

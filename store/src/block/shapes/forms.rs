@@ -1,6 +1,6 @@
 //! The forms that texts have: literals, and slots between them. What blocks and dictionaries of parts store alike.
 
-use super::build::Collected;
+use super::collect::Collected;
 use crate::block::wire::{Input, Malformed, put_varint};
 
 /// Where a value comes from.

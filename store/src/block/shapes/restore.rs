@@ -92,6 +92,19 @@ impl Resolved<'_> {
         out: &mut Vec<u8>,
         max: usize,
     ) -> Result<(), Malformed> {
+        self.append_text(shapes, i, None, out, max)
+    }
+
+    /// The same; with `next`, the next values of each column, by number, are those of the text: it is the one after the
+    /// last.
+    fn append_text(
+        &self,
+        shapes: &Shapes,
+        i: usize,
+        mut next: Option<&mut [usize]>,
+        out: &mut Vec<u8>,
+        max: usize,
+    ) -> Result<(), Malformed> {
         const MISSING: Malformed = Malformed("a value is missing");
         let start = out.len();
         let pieces = shapes.pieces(shapes.codes.get(i));
@@ -104,10 +117,25 @@ impl Resolved<'_> {
                     out.extend_from_slice(values.get(i).ok_or(MISSING)?.as_bytes());
                 }
                 Some(slot @ Slot::Column(column)) => {
-                    let earlier = pieces[..at].iter().filter(|piece| piece.slot == Some(slot)).count();
-                    let entry = shapes.first(column, i) + earlier;
-                    let values = self.columns.get(shapes.base + column as usize).copied().flatten();
-                    self.append_value(values.ok_or(MISSING)?, entry, out, max)?;
+                    let number = shapes.base + column as usize;
+                    let entry = match next.as_deref_mut() {
+                        Some(next) => {
+                            let next = next.get_mut(number).ok_or(MISSING)?;
+                            *next += 1;
+                            *next - 1
+                        }
+                        None => {
+                            let earlier =
+                                pieces[..at].iter().filter(|piece| piece.slot == Some(slot)).count();
+                            shapes.first(column, i) + earlier
+                        }
+                    };
+                    match self.columns.get(number).copied().flatten().ok_or(MISSING)? {
+                        Column::Shapes(nested) => {
+                            self.append_text(nested, entry, next.as_deref_mut(), out, max)?
+                        }
+                        values => self.append_value(values, entry, out, max)?,
+                    }
                 }
             }
             if out.len() - start > max {
@@ -145,8 +173,9 @@ impl Resolved<'_> {
     pub(crate) fn texts(&self, shapes: &Shapes, bytes: usize) -> Result<Lines, Malformed> {
         const WRONG: Malformed = Malformed("bytes of the lines");
         let mut lines = Lines::with_capacity(shapes.codes.len(), bytes);
+        let mut next = vec![0; self.columns.len()];
         for i in 0..shapes.codes.len() {
-            self.append(shapes, i, lines.buffer(), bytes)?;
+            self.append_text(shapes, i, Some(&mut next), lines.buffer(), bytes)?;
             lines.end_line();
             if lines.line_bytes() > bytes {
                 return Err(WRONG);

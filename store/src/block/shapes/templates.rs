@@ -7,11 +7,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Builder;
 use super::bytes::ByteSet;
 use super::forms::{self, Forms, Piece, Slot};
 use super::needle::Needle;
 use super::used::Numbers;
+use super::{Builder, hex};
 use crate::Origin;
 use crate::block::header::{decode_origin, origin_code};
 use crate::block::wire::{Input, Malformed, put_bytes, put_varint};
@@ -66,6 +66,17 @@ impl Class {
 
     const fn index(self) -> usize {
         self as usize - 1
+    }
+
+    /// The least class, from this one on, that has all bytes of `value`.
+    pub(super) fn with(self, value: &[u8]) -> Self {
+        let fits = |class: &Self| match class {
+            Self::Decimal => value.iter().all(u8::is_ascii_digit),
+            Self::Hex => value.iter().all(|byte| hex::is_digit(*byte)),
+            Self::Word => value.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-'),
+            Self::Any => true,
+        };
+        Self::ALL[self.index()..].iter().copied().find(fits).unwrap_or(Self::Any)
     }
 }
 
