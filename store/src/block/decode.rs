@@ -40,7 +40,13 @@ pub(crate) fn levels(column: &ColumnMeta, raw: &[u8], records: usize) -> Result<
     let level = |code: &u8| Level::from_code(*code).ok_or(Malformed("level"));
     match (column.encoding, column.params.as_slice()) {
         (code::LEVELS_CONSTANT, [code]) => Ok(vec![level(code)?; records]),
-        (code::LEVELS_EACH, []) if raw.len() == records => raw.iter().map(level).collect(),
+        (code::LEVELS_EACH, []) if raw.len() == records => {
+            // Both passes do many at once.
+            if raw.iter().any(|code| usize::from(*code) >= Level::COUNT) {
+                return Err(Malformed("level"));
+            }
+            Ok(raw.iter().map(|code| Level::ALL[usize::from(*code)]).collect())
+        }
         _ => Err(Malformed("levels")),
     }
 }

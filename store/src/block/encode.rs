@@ -11,7 +11,7 @@ use super::pack::{self, Packer};
 use super::pairs::{Overflow, Values};
 use super::shapes::{self, Builder, ByteSet, Coded, Scratch, TableOf, Tables};
 use super::wire::{put_bytes, put_signed, put_varint};
-use super::{Block, BlockError, Pairs, holes};
+use super::{Block, BlockError, Pairs, Summary, holes};
 use crate::Level;
 use crate::terms::{BlockTerms, Collector};
 
@@ -63,6 +63,7 @@ pub(crate) const ASCII_LINES: u8 = 1;
 pub(crate) struct EncodedBlock {
     pub(crate) header: Header,
     pub(crate) columns: Vec<u8>,
+    pub(crate) summary: Option<Summary>,
 }
 
 /// Encodes the blocks of a part one after the other, then the dictionary they share.
@@ -134,7 +135,9 @@ impl Encoder {
             runs_complete: terms.runs_complete,
         };
         let header = Header { meta, columns: columns.directory };
-        Ok((EncodedBlock { header, columns: columns.bytes }, terms))
+        let summary =
+            if shapes { Summary::of(header.columns.iter(), *dictionary, &builder.literals()) } else { None };
+        Ok((EncodedBlock { header, columns: columns.bytes, summary }, terms))
     }
 }
 

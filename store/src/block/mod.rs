@@ -37,13 +37,14 @@ pub(crate) use pack::{crc, unpack};
 pub use pairs::{NamedPairs, Pairs};
 use pairs::{PairCodes, Values};
 pub(crate) use shapes::Table;
+pub(crate) use shapes::TemplateNumbers;
 pub(crate) use shapes::Templates;
 use shapes::{ByteSet, Column, PackedHex, Shapes};
 pub use shapes::{Needle, Rows};
 pub use slot_values::{CodedValues, Dictionary, NumberValues, SharedCodes, SlotValues};
 pub use some_lines::SomeLines;
 pub(crate) use stored::{Stored, read_column};
-pub(crate) use summary::Summary;
+pub(crate) use summary::{Phrase, Summary};
 pub(crate) use wire::{Input, Malformed, put_bytes, put_varint};
 
 use crate::record::Labels;
@@ -329,14 +330,7 @@ impl Block {
 
     /// Bytes that values of pair column `i` may have, as far as is known without reading it.
     fn bytes_of_pair(&self, i: usize) -> Option<ByteSet> {
-        let meta = self.pair_meta(i)?;
-        match meta.encoding {
-            encode::code::PAIR_CONSTANT => Some(ByteSet::of(&meta.params)),
-            encode::code::PAIR_HEX => Some(ByteSet::hex()),
-            encode::code::PAIR_UUID => Some(ByteSet::uuid()),
-            encode::code::PAIR_SHARED => ByteSet::decode(meta.params.get(..ByteSet::LEN)?).ok(),
-            _ => None,
-        }
+        summary::bytes_of_pair(self.pair_meta(i)?)
     }
 
     fn malformed(&self, Malformed(what): Malformed) -> BlockError {

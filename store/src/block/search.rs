@@ -38,9 +38,6 @@ impl Block {
             return Ok(Some(Rows::none(self.len)));
         }
         let Some(shapes) = self.shapes()? else { return Ok(None) };
-        if let Some(stored) = &self.stored {
-            stored.summarise(|| self.summary(shapes));
-        }
         let likely = likely.of_shapes().filter(|likely| likely.contains(&false));
         Finder::new(self, needle).rows(shapes, likely).map(Some)
     }

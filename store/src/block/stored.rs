@@ -10,7 +10,7 @@ use super::shapes::{
     Bounds, Column, Likely, Limits, Needle, PackedHex, Shapes, Table, Templates, used_templates, value_code,
 };
 use super::wire::{Input, Malformed};
-use super::{BlockError, Lines, Summary, decode, holes, pack};
+use super::{BlockError, Lines, decode, holes, pack};
 use crate::part::{Dictionaries, PartFile};
 use crate::{Level, Origin};
 
@@ -274,14 +274,9 @@ impl Stored {
         }
     }
 
-    /// Whether there is a column of this kind.
-    pub(crate) fn has(&self, role: &Role) -> bool {
-        self.column(role).is_some()
-    }
-
-    /// Remembers what the block cannot hold, if that is not known.
-    pub(crate) fn summarise(&self, summary: impl FnOnce() -> Option<Summary>) {
-        self.dictionaries.summarise(self.number, summary);
+    /// The directory of its columns.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &ColumnMeta> {
+        self.columns.iter().map(|(_, column)| column)
     }
 
     fn column(&self, role: &Role) -> Option<usize> {

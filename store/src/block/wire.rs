@@ -72,7 +72,23 @@ impl<'a> Input<'a> {
         self.array(what).map(i64::from_le_bytes)
     }
 
+    #[inline]
     pub(crate) fn varint(&mut self, what: &'static str) -> Result<u64, Malformed> {
+        // Most are short.
+        match self.rest {
+            [a @ ..0x80, rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(*a))
+            }
+            [a, b @ ..0x80, rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(*a & 0x7f) | u64::from(*b) << 7)
+            }
+            _ => self.long_varint(what),
+        }
+    }
+
+    fn long_varint(&mut self, what: &'static str) -> Result<u64, Malformed> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.u8(what)?;
@@ -96,6 +112,7 @@ impl<'a> Input<'a> {
         usize::try_from(self.varint(what)?).map_err(|_| Malformed(what))
     }
 
+    #[inline]
     pub(crate) fn signed(&mut self, what: &'static str) -> Result<i64, Malformed> {
         let value = self.varint(what)?;
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))

@@ -2,12 +2,16 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocSet, Index, ReloadPolicy, Searcher, TERMINATED, TantivyError, postings::SegmentPostings};
 
 use super::{integrity, schema};
 use crate::part::{Part, PartId};
+
+/// Patterns of which it is remembered where they were found.
+const MAX_ASKED: usize = 16;
 
 /// Which words to look for, folded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +44,8 @@ pub(crate) struct WordIndex {
     /// By segment and document: the block's number among all blocks; `u32::MAX` for deleted ones.
     blocks: Vec<Vec<u32>>,
     len: u32,
+    /// What was looked for last, and where it was found.
+    asked: Mutex<Vec<(WordPattern, Arc<BlockSet>)>>,
 }
 
 impl std::fmt::Debug for WordIndex {
@@ -110,7 +116,7 @@ impl WordIndex {
             .into_iter()
             .map(|docs| docs.into_iter().map(|place| number(place).unwrap_or(u32::MAX)).collect())
             .collect();
-        Ok(Self { searcher, word: fields.word, parts, blocks, len })
+        Ok(Self { searcher, word: fields.word, parts, blocks, len, asked: Mutex::default() })
     }
 
     pub(crate) fn parts(&self) -> impl Iterator<Item = PartId> {
@@ -122,14 +128,26 @@ impl WordIndex {
         self.parts.get(&part.id()).is_some_and(|(_, size)| *size as usize == part.blocks().len())
     }
 
-    /// Number of a block among all blocks of the index, if its part is in it.
-    pub(crate) fn number(&self, part: &Part, block: u32) -> Option<u32> {
-        let (first, size) = self.parts.get(&part.id())?;
-        (block < *size).then_some(first + block)
+    /// Number of a part's first block among all blocks of the index, if all of its blocks are in it; they follow each other.
+    pub(crate) fn first_block(&self, part: &Part) -> Option<u32> {
+        self.parts.get(&part.id()).map(|(first, _)| *first).filter(|_| self.covers(part))
     }
 
     /// The blocks that have a word like `pattern`.
-    pub(crate) fn search(&self, pattern: &WordPattern) -> Result<BlockSet, TantivyError> {
+    pub(crate) fn search(&self, pattern: &WordPattern) -> Result<Arc<BlockSet>, TantivyError> {
+        let asked = || self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, found)) = asked().iter().find(|(known, _)| known == pattern) {
+            return Ok(Arc::clone(found));
+        }
+        // A word whose beginning is not known takes a look at all words: that is not done again for each page.
+        let found = Arc::new(self.look_for(pattern)?);
+        let mut asked = asked();
+        asked.truncate(MAX_ASKED - 1);
+        asked.insert(0, (pattern.clone(), Arc::clone(&found)));
+        Ok(found)
+    }
+
+    fn look_for(&self, pattern: &WordPattern) -> Result<BlockSet, TantivyError> {
         let mut found = BlockSet { bits: vec![0; (self.len as usize).div_ceil(64)] };
         for (segment, numbers) in self.searcher.segment_readers().iter().zip(&self.blocks) {
             let words = segment.inverted_index(self.word)?;

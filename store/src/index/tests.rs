@@ -34,7 +34,7 @@ fn hits(dir: &Path, parts: &[Arc<Part>], word: &str) -> Vec<(u64, u32)> {
     let mut hits = Vec::new();
     for part in parts {
         for block in 0..part.blocks().len() as u32 {
-            if index.number(part, block).is_some_and(|number| found.contains(number)) {
+            if index.first_block(part).is_some_and(|first| found.contains(first + block)) {
                 hits.push((part.id().0, block));
             }
         }

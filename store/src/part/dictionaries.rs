@@ -3,14 +3,13 @@
 //! The templates of each stand in the file twice, before the filters and behind them: without them none of its blocks can be
 //! read, so that damaged ones must not be the only ones.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::cache::Cache;
 use super::{BLOCK_PREFIX_LEN, PartFile, PartId, header_error, prefix};
 use crate::block::{
-    BlockError, ColumnMeta, DictionaryHeader, EncodedDictionary, Malformed, Needle, Role, Summary, Table,
-    Templates, TemplatesOf, decode_table, decode_templates, read_column,
+    BlockError, ColumnMeta, DictionaryHeader, EncodedDictionary, Malformed, Role, Table, Templates,
+    TemplatesOf, decode_table, decode_templates, read_column,
 };
 
 /// Begins every dictionary, so that it is found without the footer.
@@ -62,8 +61,6 @@ pub(crate) struct Dictionaries {
     part: PartId,
     places: Vec<DictionaryPlace>,
     cache: Arc<DictionaryCache>,
-    /// What blocks cannot hold, by their number; `None` where that is not known.
-    summaries: Mutex<HashMap<u32, Option<Arc<Summary>>>>,
 }
 
 impl Dictionaries {
@@ -73,27 +70,7 @@ impl Dictionaries {
         places: Vec<DictionaryPlace>,
         cache: Arc<DictionaryCache>,
     ) -> Self {
-        Self { file, part, places, cache, summaries: Mutex::default() }
-    }
-
-    /// Remembers what a block cannot hold, if that is not known.
-    pub(crate) fn summarise(&self, number: u32, summary: impl FnOnce() -> Option<Summary>) {
-        let mut summaries = self.summaries.lock().unwrap_or_else(PoisonError::into_inner);
-        summaries.entry(number).or_insert_with(|| summary().map(Arc::new));
-    }
-
-    /// Whether a line of block `number`, or a value of its pairs, may hold the needle, as far as is known without opening
-    /// it.
-    pub(super) fn may_hold(&self, number: u32, needle: &Needle) -> bool {
-        let known = {
-            let summaries = self.summaries.lock().unwrap_or_else(PoisonError::into_inner);
-            summaries.get(&number).cloned().flatten()
-        };
-        let Some(summary) = known else { return true };
-        match self.templates(summary.dictionary, TemplatesOf::Texts, number) {
-            Ok(templates) => summary.may_hold(needle, &templates),
-            Err(_) => true, // whoever reads the block is told
-        }
+        Self { file, part, places, cache }
     }
 
     pub(super) fn places(&self) -> &[DictionaryPlace] {

@@ -3,7 +3,7 @@
 use super::dictionaries::DictionaryPlace;
 use super::{PartId, Place};
 use crate::TimeRange;
-use crate::block::{BlockMeta, FORMAT, HeaderError, Input, Malformed, crc, put_varint};
+use crate::block::{BlockMeta, FORMAT, HeaderError, Input, Malformed, Summary, crc, put_varint};
 
 const PART_MAGIC: [u8; 8] = *b"BINNACLE";
 const TRAILER_MAGIC: [u8; 8] = *b"BNTRAIL1";
@@ -103,6 +103,8 @@ pub(super) struct Footer {
     pub(super) blocks: Vec<BlockMeta>,
     pub(super) places: Vec<Place>,
     pub(super) dictionaries: Vec<DictionaryPlace>,
+    /// What each block cannot hold, where that is known; empty where it is of none.
+    pub(super) summaries: Vec<Option<Box<Summary>>>,
 }
 
 impl Footer {
@@ -123,6 +125,12 @@ impl Footer {
             put_varint(&mut out, place.at);
             put_varint(&mut out, u64::from(place.header_len));
             put_varint(&mut out, place.columns_len);
+        }
+        for summary in &self.summaries {
+            match summary {
+                Some(summary) => summary.encode(&mut out),
+                None => Summary::encode_unknown(&mut out),
+            }
         }
         out
     }
@@ -154,6 +162,11 @@ impl Footer {
                 header_len: input.varint_u32("length of a header")?,
                 columns_len: input.varint("length of columns")?,
             });
+        }
+        if !input.is_empty() {
+            for _ in 0..footer.blocks.len() {
+                footer.summaries.push(Summary::decode(&mut input)?.map(Box::new));
+            }
         }
         if input.is_empty() { Ok(footer) } else { Err(Malformed("end of the directory")) }
     }

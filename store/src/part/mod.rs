@@ -18,6 +18,7 @@ mod filters;
 mod footer;
 #[cfg(test)]
 mod harm;
+mod phrases;
 mod salvage;
 #[cfg(test)]
 mod tests;
@@ -31,11 +32,12 @@ pub(crate) use dictionaries::{Dictionaries, DictionaryCache};
 pub(crate) use file::PartFile;
 pub(crate) use filters::FilterCache;
 use footer::{Footer, PREAMBLE_LEN, Preamble, TRAILER_LEN, Trailer};
+pub(crate) use phrases::PhrasesInPart;
 pub(crate) use write::{AddError, PartWriter, WrittenPart};
 
 use crate::TimeRange;
 use crate::block::{
-    self, Block, BlockError, BlockMeta, FORMAT, Header, HeaderError, Input, Malformed, Needle, Stored,
+    self, Block, BlockError, BlockMeta, FORMAT, Header, HeaderError, Input, Malformed, Stored, Summary,
 };
 use crate::terms::{self, BlockTerms, BlockWords};
 
@@ -75,6 +77,8 @@ pub(crate) struct Part {
     pieces: Vec<filters::Piece>,
     salvaged: Option<String>,
     dictionaries: Arc<Dictionaries>,
+    /// What each block cannot hold, where that is known; empty where it is of none.
+    summaries: Vec<Option<Box<Summary>>>,
 }
 
 /// A block to be copied into another part without a change.
@@ -86,6 +90,7 @@ pub(crate) struct RawBlock {
     /// Number of its dictionary, if it has one.
     dictionary: Option<u64>,
     terms: BlockTerms,
+    summary: Option<Summary>,
 }
 
 impl Part {
@@ -121,11 +126,12 @@ impl Part {
             }
             Err(error) => return Err(error),
         };
-        let Footer { blocks, places, dictionaries } = footer;
+        let Footer { blocks, places, dictionaries, summaries } = footer;
         let pieces = filters::pieces(&places);
         let Preamble { id, window, .. } = preamble;
-        let dictionaries = Dictionaries::new(Arc::clone(&file), id, dictionaries, Arc::clone(cache));
-        Ok(Self { file, id, window, blocks, places, pieces, salvaged, dictionaries: Arc::new(dictionaries) })
+        let dictionaries =
+            Arc::new(Dictionaries::new(Arc::clone(&file), id, dictionaries, Arc::clone(cache)));
+        Ok(Self { file, id, window, blocks, places, pieces, salvaged, dictionaries, summaries })
     }
 
     fn read_footer(file: &Arc<PartFile>) -> Result<Footer, BlockError> {
@@ -158,10 +164,10 @@ impl Part {
         &self.blocks
     }
 
-    /// Whether a line of block `number`, or a value of its pairs, may hold the needle, as far as is remembered from when
-    /// the block was read.
-    pub(crate) fn may_hold(&self, number: u32, needle: &Needle) -> bool {
-        self.dictionaries.may_hold(number, needle)
+    /// Whether a line of block `number`, or a value of its pairs, may hold the needle, as far as the directory tells.
+    #[cfg(test)]
+    pub(crate) fn may_hold(&self, number: u32, needle: &block::Needle) -> bool {
+        PhrasesInPart::new(self, &[block::Phrase::new(needle.clone())]).may_be_in(number)
     }
 
     /// What was wrong with the directory, when the blocks were found by scanning.
@@ -205,8 +211,10 @@ impl Part {
             }
         }
         // Words are in no part, only in the index they were given to.
-        let terms = terms::Collector::default().collect(&self.read(number)?, meta.runs_complete)?;
-        Ok(RawBlock { meta: meta.clone(), header, columns, dictionary: decoded.dictionary(), terms })
+        let block = self.read(number)?;
+        let terms = terms::Collector::default().collect(&block, meta.runs_complete)?;
+        let (dictionary, summary) = (decoded.dictionary(), block.summary()?);
+        Ok(RawBlock { meta: meta.clone(), header, columns, dictionary, terms, summary })
     }
 
     /// The distinct words of every block, by number, read from the blocks themselves; none for a block

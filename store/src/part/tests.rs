@@ -4,6 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::block::Needle;
 use crate::record::Labels;
 use crate::{Level, Origin, Pair, Record, StreamId, TimeRange};
 
@@ -281,6 +282,36 @@ fn a_block_takes_its_dictionary_along_from_part_to_part() {
     assert_eq!(records_of(&part.read(1).unwrap()), chunks[1]);
     let ids: Vec<u64> = part.dictionaries.places().iter().map(|place| place.id).collect();
     assert_eq!(ids, [1, 1, 3, 3, 1, 3], "templates and tables, then the templates once more");
+}
+
+#[test]
+fn the_directory_tells_of_copied_blocks_too_what_they_cannot_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |number: u64| dir.path().join(format!("part-{number}.blk"));
+    let records = service_records(300);
+    write(&path(1), &[&records[..3], &records]);
+    let from = Part::open(&path(1)).unwrap();
+    let mut writer = PartWriter::create(&path(2), PartId(2), WINDOW).unwrap();
+    writer.add_raw(from.read_raw(1).unwrap(), &from).unwrap();
+    writer.add_raw(from.read_raw(0).unwrap(), &from).unwrap();
+    writer.finish().unwrap();
+    let mut part = Part::open(&path(2)).unwrap();
+    let summary = from.summaries[1].clone();
+    assert!(summary.is_some());
+    assert_eq!((&from.summaries[0], &part.summaries), (&None, &vec![summary, None]));
+    for part in [&from, &part] {
+        let number = part.blocks().iter().position(|block| block.records == 300).unwrap() as u32;
+        let may_hold = |needle: &str| part.may_hold(number, &Needle::exact(needle.as_bytes()));
+        assert_eq!(["r 7 a", "299 accepted", "accepted 7"].map(may_hold), [true, true, false]);
+    }
+
+    // `verify` holds it against the block; a part that was written without is read like any other.
+    part.summaries.swap(0, 1);
+    let damage = part.damage();
+    assert!(damage.len() == 2 && damage[0].contains("cannot hold"), "{damage:?}");
+    part.summaries.clear();
+    assert_eq!(part.damage(), Vec::<String>::new());
+    assert!(part.may_hold(0, &Needle::exact(b"accepted 7")));
 }
 
 #[test]

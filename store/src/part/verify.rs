@@ -88,6 +88,11 @@ impl Part {
         if counts(&block)? != meta.level_counts {
             return wrong("levels in the header");
         }
+        if let Some(summary) = self.summaries.get(number as usize)
+            && block.summary()? != summary.as_deref().cloned()
+        {
+            return wrong("what the directory says it cannot hold");
+        }
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use super::dictionaries::{DICTIONARY_MAGIC, DictionaryPlace};
 use super::footer::{Footer, Preamble, Trailer};
 use super::{BLOCK_MAGIC, Part, PartId, Place, RawBlock, prefix};
 use crate::TimeRange;
-use crate::block::{self, Block, BlockError, BlockMeta, EncodedDictionary, Encoder};
+use crate::block::{self, Block, BlockError, BlockMeta, EncodedDictionary, Encoder, Summary};
 use crate::terms::{self, BlockTerms, BlockWords};
 use crate::writer::StoreError;
 
@@ -100,7 +100,7 @@ impl PartWriter {
     pub(crate) fn add(&mut self, block: &Block, min_seq: u64) -> Result<(), AddError> {
         let (encoded, terms) = self.encoder.encode(block, min_seq, &mut self.collector)?;
         let header = encoded.header.encode();
-        Ok(self.append(encoded.header.meta, &header, &encoded.columns, terms)?)
+        Ok(self.append(encoded.header.meta, (&header, &encoded.columns), terms, encoded.summary)?)
     }
 
     /// Appends a block of another part, `from`, as it is.
@@ -113,7 +113,7 @@ impl PartWriter {
         {
             self.write_dictionary(id, from.dictionaries.read_raw(id, 0)?)?;
         }
-        Ok(self.append(raw.meta, &raw.header, &raw.columns, raw.terms)?)
+        Ok(self.append(raw.meta, (&raw.header, &raw.columns), raw.terms, raw.summary)?)
     }
 
     /// Writes the pieces of a dictionary, and keeps those that are written twice.
@@ -143,9 +143,9 @@ impl PartWriter {
     fn append(
         &mut self,
         meta: BlockMeta,
-        header: &[u8],
-        columns: &[u8],
+        (header, columns): (&[u8], &[u8]),
         terms: BlockTerms,
+        summary: Option<Summary>,
     ) -> Result<(), StoreError> {
         let place = Place {
             at: self.len,
@@ -159,6 +159,7 @@ impl PartWriter {
         self.write(columns)?;
         self.footer.blocks.push(meta);
         self.footer.places.push(place);
+        self.footer.summaries.push(summary.map(Box::new));
         self.filters.extend_from_slice(&terms.ids);
         self.words.push(terms.words);
         Ok(())

@@ -7,12 +7,14 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use plan::{Compiler, Need};
 use tantivy::TantivyError;
 
-use crate::block::Needle;
+use crate::block::{Needle, Phrase};
 use crate::index::{BlockSet, WordIndex, WordPattern};
-use crate::part::{FilterCache, Part};
+use crate::part::{FilterCache, Part, PhrasesInPart};
 use crate::terms::{BlockWords, IdFilter};
 
 /// A condition that every matching record fulfils.
@@ -63,7 +65,19 @@ pub(crate) struct Plan {
     need: Need,
     patterns: Vec<WordPattern>,
     /// Texts that every match holds as they are.
-    texts: Vec<Needle>,
+    phrases: Vec<Phrase>,
+}
+
+/// A plan and the blocks of one part, held against each other.
+#[derive(Debug)]
+pub(crate) struct Judge<'a> {
+    plan: &'a Plan,
+    part: &'a Part,
+    words: &'a WordHits<'a>,
+    /// Number of the part's first block in the word index, if that has all of them.
+    first_in_index: Option<u32>,
+    phrases: PhrasesInPart<'a>,
+    cache: &'a FilterCache,
 }
 
 /// What the word index of one window says to a plan.
@@ -72,7 +86,7 @@ pub(crate) struct WordHits<'a> {
     /// `None`: there is no index to be used, every word may be in every block.
     index: Option<&'a WordIndex>,
     /// Blocks by number of the pattern.
-    found: Vec<BlockSet>,
+    found: Vec<Arc<BlockSet>>,
 }
 
 /// What becomes of a block.
@@ -90,9 +104,9 @@ impl Plan {
     pub(crate) fn new(prune: &Prune) -> Self {
         let mut compiler = Compiler::default();
         let need = compiler.compile(prune);
-        let mut texts = Vec::new();
-        collect_texts(prune, &mut texts);
-        Self { need, patterns: compiler.patterns, texts }
+        let mut phrases = Vec::new();
+        collect_phrases(prune, &mut phrases);
+        Self { need, patterns: compiler.patterns, phrases }
     }
 
     /// Whether every block would be kept: nothing needs to be asked.
@@ -130,30 +144,36 @@ impl Plan {
         Ok(WordHits { index: Some(index), found })
     }
 
-    /// Whether block `number` of `part` may hold a match.
-    pub(crate) fn judge(
-        &self,
-        part: &Part,
-        number: u32,
-        words: &WordHits<'_>,
-        cache: &FilterCache,
-    ) -> Verdict {
-        let Some(meta) = part.blocks().get(number as usize) else { return Verdict::Keep };
-        let in_index = words.index.filter(|index| index.covers(part)).and_then(|i| i.number(part, number));
-        let has_word = |pattern: usize, or_run: bool| match (in_index, words.found.get(pattern)) {
+    /// The plan as it is held against blocks of `part`.
+    pub(crate) fn judge<'a>(
+        &'a self,
+        part: &'a Part,
+        words: &'a WordHits<'a>,
+        cache: &'a FilterCache,
+    ) -> Judge<'a> {
+        let first_in_index = words.index.and_then(|index| index.first_block(part));
+        let phrases = PhrasesInPart::new(part, &self.phrases);
+        Judge { plan: self, part, words, first_in_index, phrases, cache }
+    }
+}
+
+impl Judge<'_> {
+    /// Whether block `number` may hold a match.
+    pub(crate) fn verdict(&mut self, number: u32) -> Verdict {
+        let Some(meta) = self.part.blocks().get(number as usize) else { return Verdict::Keep };
+        let in_index = self.first_in_index.map(|first| first + number);
+        let has_word = |pattern: usize, or_run: bool| match (in_index, self.words.found.get(pattern)) {
             (Some(number), Some(found)) => found.contains(number) || (or_run && !meta.runs_complete),
             _ => true,
         };
-        if !self.need.holds(&has_word, None) {
+        let need = &self.plan.need;
+        if !need.holds(&has_word, None) || !self.phrases.may_be_in(number) {
             return Verdict::DroppedByWords;
         }
-        if self.texts.iter().any(|text| !part.may_hold(number, text)) {
-            return Verdict::DroppedByWords;
-        }
-        if !self.need.asks_ids() {
+        if !need.asks_ids() {
             return Verdict::Keep;
         }
-        match part.with_ids(number, cache, |ids| self.need.holds(&has_word, Some(ids))) {
+        match self.part.with_ids(number, self.cache, |ids| need.holds(&has_word, Some(ids))) {
             Some(false) => Verdict::DroppedByIds,
             _ => Verdict::Keep,
         }
@@ -161,13 +181,13 @@ impl Plan {
 }
 
 /// The texts that every match holds as they are.
-fn collect_texts(prune: &Prune, texts: &mut Vec<Needle>) {
+fn collect_phrases(prune: &Prune, phrases: &mut Vec<Phrase>) {
     match prune {
         Prune::Text(text) if !text.ignore_case && !text.bytes.is_empty() => {
             let needle = Needle::exact(&text.bytes);
-            texts.push(needle.beginning().cloned().unwrap_or(needle));
+            phrases.push(Phrase::new(needle.beginning().cloned().unwrap_or(needle)));
         }
-        Prune::And(all) => all.iter().for_each(|prune| collect_texts(prune, texts)),
+        Prune::And(all) => all.iter().for_each(|prune| collect_phrases(prune, phrases)),
         Prune::Text(_) | Prune::Pair { .. } | Prune::Or(_) | Prune::Any => {}
     }
 }

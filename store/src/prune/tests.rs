@@ -174,13 +174,15 @@ proptest! {
             let any = Prune::Or(vec![text.clone(), second.clone(), pair.clone()]);
             for prune in [text, pair, both, any] {
                 let plan = Plan::new(&prune);
-                let words = plan.words(&index).unwrap();
+                let (words, no_words) = (plan.words(&index).unwrap(), WordHits::unknown());
+                let mut judge = plan.judge(&part, &words, &cache);
+                let mut without_words = plan.judge(&part, &no_words, &cache);
                 for (number, block) in blocks.iter().enumerate() {
-                    let verdict = plan.judge(&part, number as u32, &words, &cache);
+                    let verdict = judge.verdict(number as u32);
                     let hit = block.iter().find(|record| fulfils(record, &prune));
                     prop_assert!(hit.is_none() || verdict == Verdict::Keep, "{prune:?} {hit:?} {plan:?}");
                     // Without an index, words rule out nothing.
-                    let unknown = plan.judge(&part, number as u32, &WordHits::unknown(), &cache);
+                    let unknown = without_words.verdict(number as u32);
                     prop_assert!(unknown == Verdict::Keep || verdict != Verdict::Keep);
                 }
             }
@@ -208,8 +210,8 @@ fn needles_leave_few_blocks() {
     let kept = |prune: &Prune| {
         let plan = Plan::new(prune);
         let words = plan.words(&index).unwrap();
-        let keeps = |n: &u32| plan.judge(&part, *n, &words, &cache) == Verdict::Keep;
-        (0..300).filter(keeps).collect::<Vec<_>>()
+        let mut judge = plan.judge(&part, &words, &cache);
+        (0..300).filter(|number| judge.verdict(*number) == Verdict::Keep).collect::<Vec<_>>()
     };
     for line in [&blocks[3][9].line, &blocks[250][0].line] {
         let id = std::str::from_utf8(&line[28..60]).unwrap();

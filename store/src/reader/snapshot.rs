@@ -226,6 +226,7 @@ impl Snapshot {
             Err(error) => return found.damaged.push(error.to_string()),
         };
         found.damaged.extend(part.salvaged().map(str::to_owned));
+        let mut judge = search.plan.judge(&part, search.words, &self.inner.filters);
         for (number, meta) in part.blocks().iter().enumerate() {
             if !query.wants(meta.stream, meta.min_ns, meta.max_ns) {
                 found.outside += 1;
@@ -237,7 +238,7 @@ impl Snapshot {
                 continue;
             }
             if !search.plan.keeps_all() {
-                match search.plan.judge(&part, number as u32, search.words, &self.inner.filters) {
+                match judge.verdict(number as u32) {
                     Verdict::Keep => {}
                     Verdict::DroppedByWords => {
                         found.dropped_by_words += 1;

@@ -17,6 +17,7 @@ use super::{Interner, Slot};
 use crate::Origin;
 use crate::block::Lines;
 use crate::block::pairs::{Pairs, Values};
+use crate::block::summary::Literals;
 use crate::fields::Shape;
 
 /// Fewer texts are not cut: what columns and shapes cost by themselves would not be won back.
@@ -326,6 +327,15 @@ impl Builder {
         let mut set = ByteSet::default();
         self.used.iter().for_each(|code| set.add(self.known[usize::from(*code)].0));
         set
+    }
+
+    /// The literals of the block, as a summary of it has them.
+    pub(crate) fn literals(&self) -> Literals {
+        let mut boundary = ByteSet::default();
+        for code in &self.used {
+            Collected::of(self.shapes.texts().get(usize::from(*code))).add_boundary_to(&mut boundary);
+        }
+        Literals { columns: 0..self.columns().count(), bytes: self.literal_bytes(), boundary }
     }
 
     /// Calls `each` with every literal of every shape of the block.

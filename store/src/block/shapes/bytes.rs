@@ -14,6 +14,9 @@ impl ByteSet {
     pub(crate) const LEN: usize = 17;
 
     pub(crate) fn of(bytes: &[u8]) -> Self {
+        if bytes.len() < 64 {
+            return Self::of_few(bytes);
+        }
         let mut seen = [false; 256];
         bytes.iter().for_each(|byte| seen[usize::from(*byte)] = true);
         let mut set = Self::default();
@@ -21,7 +24,7 @@ impl ByteSet {
         set
     }
 
-    /// As [`ByteSet::of`], for constants.
+    /// As [`ByteSet::of`], for few bytes.
     pub(super) const fn of_few(bytes: &[u8]) -> Self {
         let mut set = Self { ascii: 0, others: false };
         let mut at = 0;
@@ -33,16 +36,16 @@ impl ByteSet {
     }
 
     /// All bytes.
-    pub(super) const ALL: Self = Self { ascii: u128::MAX, others: true };
+    pub(crate) const ALL: Self = Self { ascii: u128::MAX, others: true };
 
     /// Lower-case hex digits.
-    pub(crate) fn hex() -> Self {
-        Self::of(b"0123456789abcdef")
+    pub(crate) const fn hex() -> Self {
+        Self::of_few(b"0123456789abcdef")
     }
 
     /// What UUIDs in lower case are written with.
-    pub(crate) fn uuid() -> Self {
-        Self::of(b"0123456789abcdef-")
+    pub(crate) const fn uuid() -> Self {
+        Self::of_few(b"0123456789abcdef-")
     }
 
     pub(crate) const fn insert(&mut self, byte: u8) {
@@ -66,6 +69,16 @@ impl ByteSet {
 
     pub(crate) const fn contains(self, byte: u8) -> bool {
         if byte < 128 { self.ascii >> byte & 1 == 1 } else { self.others }
+    }
+
+    /// Whether some byte is in both.
+    pub(crate) const fn meets(self, other: Self) -> bool {
+        self.ascii & other.ascii != 0 || (self.others && other.others)
+    }
+
+    /// Whether every byte of it is in `other`.
+    pub(crate) const fn is_within(self, other: Self) -> bool {
+        self.ascii & !other.ascii == 0 && (other.others || !self.others)
     }
 
     pub(crate) fn encode(self) -> Vec<u8> {

@@ -68,6 +68,26 @@ impl<'a> Collected<'a> {
         if touch { ByteSet::ALL } else { ByteSet::of(self.text) }
     }
 
+    /// Adds the bytes with which a literal begins or ends beside a slot; all there are if two values touch.
+    pub(super) fn add_boundary_to(self, set: &mut ByteSet) {
+        let mut start = 0;
+        for (at, (end, _)) in self.slots().enumerate() {
+            let end = end as usize;
+            if start < end {
+                set.insert(self.text[end - 1]);
+                if at > 0 {
+                    set.insert(self.text[start]);
+                }
+            } else if at > 0 {
+                set.add(ByteSet::ALL);
+            }
+            start = end;
+        }
+        if !self.slots.is_empty() {
+            self.text.get(start).into_iter().for_each(|byte| set.insert(*byte));
+        }
+    }
+
     /// End of each literal but the last, and the slot after it.
     pub(super) fn slots(self) -> impl Iterator<Item = (u32, Slot)> {
         self.slots.iter().map(|[a, b, c, d, e, f, g, h]| {

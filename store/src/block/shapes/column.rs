@@ -183,8 +183,9 @@ impl Column {
             }
             code::NUMBERS => {
                 let (format, ..) = Format::decode(&meta.params).ok()?;
-                let digits: &[u8] = if format.decimals > 0 { b"0123456789." } else { b"0123456789" };
-                Some(ByteSet::of(&[digits, &format.prefix].concat()))
+                let mut set = ByteSet::of(&format.prefix);
+                set.add(ByteSet::of(if format.decimals > 0 { b"0123456789." } else { b"0123456789" }));
+                Some(set)
             }
             _ => None,
         }

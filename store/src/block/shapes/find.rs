@@ -39,6 +39,21 @@ impl Likely {
     }
 }
 
+/// A slot, the number of slots of the same column before it in its shape, and which values of the column fit.
+type Test = (Slot, usize, Hits);
+
+/// The texts that fit a test, if each text has one value of its column.
+fn texts_that_fit<'a>(shapes: &Shapes, (slot, _, hits): &'a Test) -> Option<&'a Rows> {
+    let is_one_each = match slot {
+        Slot::Pair(_) => true,
+        Slot::Column(column) => shapes.firsts_of(*column).is_empty(),
+    };
+    match hits {
+        Hits::Some(rows) if is_one_each => Some(rows),
+        _ => None,
+    }
+}
+
 /// Finds one needle in one block.
 pub(crate) struct Finder<'a> {
     pub(super) block: &'a Block,
@@ -176,7 +191,7 @@ impl<'a> Finder<'a> {
     ) -> Result<Hits, BlockError> {
         // Ask the columns before the texts: most needles are in none of them.
         let mut always: Vec<bool> = (0..shapes.len()).map(|s| literal.get(s).is_some_and(|l| *l)).collect();
-        let mut tests: Vec<Vec<Vec<(Slot, usize, Hits)>>> = vec![Vec::new(); shapes.len()];
+        let mut tests: Vec<Vec<Vec<Test>>> = vec![Vec::new(); shapes.len()];
         for (shape, ways) in ways.iter().enumerate() {
             let pieces = shapes.pieces(shape);
             'ways: for way in ways {
@@ -209,15 +224,32 @@ impl<'a> Finder<'a> {
                 return Ok(Hits::All);
             }
         }
-        let mut rows = Rows::none(shapes.codes.len());
-        for i in 0..shapes.codes.len() {
-            let shape = shapes.codes.get(i);
-            let holds = |(slot, earlier, hits): &(Slot, usize, Hits)| match slot {
+        let holds = |i: usize, test: &[Test]| {
+            test.iter().all(|(slot, earlier, hits)| match slot {
                 Slot::Pair(_) => hits.contains(i),
                 Slot::Column(column) => hits.contains(shapes.first(*column, i) + earlier),
-            };
-            if always[shape] || tests[shape].iter().any(|test| test.iter().all(holds)) {
-                rows.insert(i);
+            })
+        };
+        let mut rows = Rows::none(shapes.codes.len());
+        // Shapes of which every text has to be looked at; of the others those alone that have a value as it should be.
+        let mut each = always.clone();
+        for (shape, tests) in tests.iter().enumerate().filter(|(shape, _)| !always[*shape]) {
+            for test in tests {
+                match test.iter().find_map(|test| texts_that_fit(shapes, test)) {
+                    Some(fit) => fit
+                        .iter()
+                        .filter(|i| shapes.codes.get(*i) == shape && holds(*i, test))
+                        .for_each(|i| rows.insert(i)),
+                    None => each[shape] = true,
+                }
+            }
+        }
+        if each.contains(&true) {
+            for i in 0..shapes.codes.len() {
+                let shape = shapes.codes.get(i);
+                if each[shape] && (always[shape] || tests[shape].iter().any(|test| holds(i, test))) {
+                    rows.insert(i);
+                }
             }
         }
         Ok(Hits::of(rows))

@@ -55,7 +55,7 @@ pub(crate) use shape::{Limits, Shapes};
 pub(crate) use shared::{Table, decode_codes};
 pub(crate) use tables::{Coded, TableOf, Tables};
 pub(crate) use templates::Templates;
-pub(crate) use used::decode as used_templates;
+pub(crate) use used::{Numbers as TemplateNumbers, decode as used_templates};
 
 /// Most columns of one set of shapes; values of further fields stay in the shapes.
 pub(crate) const MAX_COLUMNS: usize = 256;

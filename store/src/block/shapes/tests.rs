@@ -397,7 +397,7 @@ fn a_text_in_no_template_is_in_no_value_and_nothing_is_unpacked() {
         block.columns.iter().filter(|column| column.get().is_some()).count()
     };
     assert_eq!(unpacked("accepted by the customer", 0), 0);
-    // That block need not even be opened again, for other texts neither.
+    // The block need not even be opened.
     for (needle, expected) in [
         ("by the customer", false),
         ("warehouse was", false),

@@ -21,16 +21,32 @@ impl Numbers {
         self.bits.get(number / 8).is_some_and(|bits| bits >> (number % 8) & 1 == 1)
     }
 
+    /// Whether a list has one of them.
+    ///
+    /// # Errors
+    /// When the list is damaged.
+    pub(crate) fn meet(&self, mut list: Input<'_>) -> Result<bool, Malformed> {
+        list.len("templates of a column")?;
+        if list.u8("templates of a column")? == form::BITS {
+            return Ok(list.rest().iter().zip(&self.bits).any(|(list, own)| list & own != 0));
+        }
+        let mut next = 0;
+        while !list.is_empty() {
+            let number = list.len("template")?.saturating_add(next);
+            if self.contains(number) {
+                return Ok(true);
+            }
+            next = number.saturating_add(1);
+        }
+        Ok(false)
+    }
+
     /// Whether a list has some of them, all or none: `None` stands for none.
     ///
     /// # Errors
     /// When the list is damaged.
     pub(crate) fn in_list(&self, list: Input<'_>) -> Result<Option<Vec<bool>>, Malformed> {
-        let mut input = list.clone();
-        input.len("templates of a column")?;
-        if input.u8("templates of a column")? == form::BITS
-            && input.rest().iter().zip(&self.bits).all(|(list, own)| list & own == 0)
-        {
+        if !self.meet(list.clone())? {
             return Ok(None);
         }
         let found: Vec<bool> =
@@ -118,6 +134,7 @@ mod tests {
             numbers.iter().step_by(5).skip(1).for_each(|number| some.insert(usize::from(*number)));
             some.insert(70_000);
             let expected: Vec<bool> = (0..numbers.len()).map(|i| i > 0 && i.is_multiple_of(5)).collect();
+            prop_assert_eq!(some.meet(Input::new(&out)), Ok(expected.contains(&true)));
             let found = some.in_list(Input::new(&out)).unwrap();
             prop_assert_eq!(found.unwrap_or_else(|| vec![false; numbers.len()]), expected);
             let cut = cut.index(out.len());
