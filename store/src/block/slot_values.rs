@@ -12,6 +12,8 @@ use super::{Block, BlockError, Lines, Shapes};
 
 /// Most codes that blocks share: so many counters are at hand for each field that is counted.
 const MAX_SHARED_CODES: usize = 1 << 18;
+/// Of the largest number that is a code, with a point.
+const DIGITS: usize = 7;
 /// Whole numbers below are held by a floating-point number as they are.
 const MAX_EXACT: u64 = 1 << 53;
 /// Powers of ten that a floating-point number holds as they are.
@@ -264,15 +266,37 @@ impl SharedCodes<'_> {
 // === impl Dictionary ===
 
 impl Dictionary {
-    /// Appends the text with this code.
-    ///
-    /// # Panics
-    /// When no block with the dictionary has the code.
-    pub fn append(&self, code: usize, out: &mut Vec<u8>) {
+    /// Bytes of all texts with a code below `codes`, about.
+    #[must_use]
+    pub fn bytes(&self, codes: usize) -> usize {
+        match &self.0 {
+            Meaning::Number(format) => codes.saturating_mul(format.prefix.len() + format.decimals + DIGITS),
+            Meaning::Value(table) => table.memory(),
+        }
+    }
+
+    fn append(&self, code: usize, out: &mut Vec<u8>) {
         match &self.0 {
             Meaning::Number(format) => format.append(code as u64, out),
             Meaning::Value(table) => table.append(code, out).expect("BUG: a table holds shapes"),
         }
+    }
+
+    /// The text with this code; `buffer` is used where it has to be written out.
+    ///
+    /// # Panics
+    /// When no block with the dictionary has the code.
+    #[must_use]
+    #[inline]
+    pub fn text<'b>(&'b self, code: usize, buffer: &'b mut Vec<u8>) -> &'b [u8] {
+        if let Meaning::Value(table) = &self.0
+            && let Some(text) = table.values.text(code)
+        {
+            return text;
+        }
+        buffer.clear();
+        self.append(code, buffer);
+        buffer
     }
 }
 

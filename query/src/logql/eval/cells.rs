@@ -227,6 +227,11 @@ pub(super) struct Window<'a> {
 }
 
 impl Window<'_> {
+    /// A window of which but the sum is known.
+    pub(super) const fn of_sum(sum: f64) -> Self {
+        Self { cell: std::borrow::Cow::Owned(Cell::Sum(sum)) }
+    }
+
     /// The plain result: sum, average, the chosen sample, or the variance.
     pub(super) fn value(&self) -> f64 {
         match &*self.cell {

@@ -212,7 +212,7 @@ impl<'s, 'a> Columnar<'s, 'a> {
             }
         }
         let (ids, arms): (Vec<_>, Vec<_>) = arms.into_iter().unzip();
-        let sets = shared.sets(ids, *kind, series, *max_series)?;
+        let sets = shared.find(ids, *kind, series, *max_series)?;
         for (arm, set) in arms.into_iter().zip(sets) {
             arm.set = set;
             if let Some(set) = set {

@@ -12,6 +12,7 @@ mod range_plan;
 mod samples;
 mod series;
 mod shared;
+mod unite;
 mod vector;
 mod windows;
 

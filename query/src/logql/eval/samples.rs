@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use store::{Block, BlockRef, Level};
 
-use super::cells::Kind;
+use super::cells::{Kind, Window};
 use super::columnar::{Columnar, PaneRows, Target, Wanted};
 use super::key::{self, KeyLabels};
 use super::range_plan::{Plan, read_number};
 use super::series::{Sample, SeriesTable};
 use super::shared::SharedGroups;
+use super::unite::{Dealt, Source};
 use super::vector::Best;
 use super::windows::Windows;
 use super::{Environment, EvalError, Matrix, Series};
@@ -29,6 +30,9 @@ use crate::logql::select::{StreamSelection, rows_that_may};
 const SAMPLE_ERROR: &str = "SampleExtractionErr";
 /// Samples kept one by one (`quantile_over_time`, `rate_counter`), per thread: 16 bytes each.
 const MAX_KEPT_SAMPLES: usize = 32 << 20;
+
+/// Bytes of keys that are written out at once to unite groups. With more, they are added to their series one by one.
+const MAX_KEY_BYTES: usize = 64 << 20;
 
 /// The sums of one thread.
 #[derive(Debug, Default)]
@@ -75,6 +79,9 @@ pub(super) fn aggregate(
     )?;
     if let Some(failed) = sums.failed {
         return Err(EvalError::Query(failed));
+    }
+    if env.steps.count() == 1 && sums.shared.len() > 0 && sums.shared.key_bytes() <= MAX_KEY_BYTES {
+        return reader.united(sums, best);
     }
     let settled = sums.shared.settle(plan.kind, &mut sums.series, env.max_series);
     if settled.is_none() || sums.series.len() > env.max_series {
@@ -353,23 +360,12 @@ impl Sampler<'_> {
     fn matrix(&self, sums: Sums, best: Option<Best>) -> Result<Matrix, EvalError> {
         let range = self.plan.range;
         let steps = u32::try_from(self.env.steps.count()).unwrap_or(u32::MAX);
-        #[expect(clippy::cast_precision_loss, reason = "seconds need no nanoseconds")]
-        let seconds = range.range_ns as f64 / 1e9;
-        let quantile = range.parameter.unwrap_or(f64::NAN);
         let (keys, cells) = sums.series.into_parts();
         let mut points_of: Vec<(usize, Vec<(u32, f64)>)> = Vec::with_capacity(cells.len());
         for (series, cells) in cells.into_iter().enumerate() {
             self.env.context.check()?;
-            let points = cells.points(&self.windows, steps, self.plan.kind, |window, k| match range.op {
-                RangeOp::Rate | RangeOp::BytesRate => window.value() / seconds,
-                RangeOp::StddevOverTime => window.value().sqrt(),
-                RangeOp::QuantileOverTime => window.quantile(quantile),
-                RangeOp::RateCounter => {
-                    let end_ns = self.env.steps.time_ns(k).saturating_sub(range.offset_ns);
-                    window.counter_rate(end_ns, range.range_ns)
-                }
-                _ => window.value(),
-            });
+            let points =
+                cells.points(&self.windows, steps, self.plan.kind, |window, k| self.value(&window, k));
             if !points.is_empty() {
                 points_of.push((series, points));
             }
@@ -384,6 +380,47 @@ impl Sampler<'_> {
             return Ok(absent(range, steps, &matrix));
         }
         Ok(matrix)
+    }
+
+    /// The same at the only step, when lines have been counted by codes: all of them lie in one window.
+    fn united(&self, sums: Sums, best: Option<Best>) -> Result<Matrix, EvalError> {
+        let (keys, cells) = sums.series.into_parts();
+        let mut lines = Vec::with_capacity(cells.len());
+        for cells in cells {
+            let points = cells.points(&self.windows, 1, self.plan.kind, |window, _| window.value());
+            lines.push(points.first().map_or(0.0, |(_, lines)| *lines));
+        }
+        let mut sources: Vec<_> = sums.shared.sets().iter().map(Source::Set).collect();
+        sources.push(Source::Series(&keys, &lines));
+        let dealt = Dealt::of(&sources, self.env.context)?;
+        let groups = dealt.unite(self.env.context, self.env.max_series)?;
+        let groups = groups.ok_or_else(|| self.too_many_series())?.into_iter();
+        let points = |lines| [(0, self.value(&Window::of_sum(lines), 0))];
+        let mut points_of: Vec<_> = groups.map(|group| (group.key, points(group.lines))).collect();
+        if let Some(best) = best {
+            best.retain(&mut points_of);
+        }
+        let labels = |key| Arc::new(self.plan.key.labels(key));
+        let series =
+            points_of.iter().map(|(key, points)| Series { labels: labels(key), points: points.to_vec() });
+        Ok(series.collect())
+    }
+
+    /// The value of a window, which ends at step `k`.
+    fn value(&self, window: &Window<'_>, k: u32) -> f64 {
+        let range = self.plan.range;
+        #[expect(clippy::cast_precision_loss, reason = "seconds need no nanoseconds")]
+        let seconds = range.range_ns as f64 / 1e9;
+        match range.op {
+            RangeOp::Rate | RangeOp::BytesRate => window.value() / seconds,
+            RangeOp::StddevOverTime => window.value().sqrt(),
+            RangeOp::QuantileOverTime => window.quantile(range.parameter.unwrap_or(f64::NAN)),
+            RangeOp::RateCounter => {
+                let end_ns = self.env.steps.time_ns(k).saturating_sub(range.offset_ns);
+                window.counter_rate(end_ns, range.range_ns)
+            }
+            _ => window.value(),
+        }
     }
 }
 

@@ -43,14 +43,14 @@ pub(super) struct GroupSet {
     counts: Vec<u32>,
     /// Codes of the groups that have such lines.
     counted: Vec<u32>,
-    /// Places of the groups' series.
+    /// Places of the groups' series, as far as they were asked for.
     places: Vec<u32>,
 }
 
 impl SharedGroups {
     /// Numbers of these sets, valid until the next call; `None` for those beyond the most that are remembered. Gives `None`
     /// when there are too many series.
-    pub(super) fn sets(
+    pub(super) fn find(
         &mut self,
         ids: Vec<SetId>,
         kind: Kind,
@@ -85,6 +85,20 @@ impl SharedGroups {
         self.sets.iter_mut().try_for_each(|set| set.settle(kind, series, max_series))
     }
 
+    /// All sets.
+    pub(super) fn sets(&self) -> &[GroupSet] {
+        &self.sets
+    }
+
+    /// Bytes of the keys of all groups, about.
+    pub(super) fn key_bytes(&self) -> usize {
+        let bytes = |GroupSet { id, counts, .. }: &GroupSet| {
+            let others = counts.len().saturating_mul(id.before.len() + id.after.len() + 1);
+            others.saturating_add(id.dictionary.bytes(counts.len()))
+        };
+        self.sets.iter().map(bytes).fold(0, usize::saturating_add)
+    }
+
     /// Number of groups with lines that are not yet added.
     pub(super) fn len(&self) -> usize {
         self.sets.iter().map(|set| set.counted.len()).sum()
@@ -99,12 +113,11 @@ impl SharedGroups {
             {
                 known.lines = lines;
                 known.reserve(more.counts.len());
-                for code in more.counted {
-                    known.count(code as usize, more.counts[code as usize]);
-                }
+                let counted = more.counts.into_iter().enumerate().filter(|(_, lines)| *lines > 0);
+                counted.for_each(|(code, lines)| known.count(code, lines));
                 continue;
             }
-            more.places.fill(NO_PLACE);
+            more.places.clear();
             // As many as there can be: how many there are is looked at in the end.
             let settled = more.settle(kind, series, usize::MAX);
             debug_assert!(settled.is_some(), "BUG: more series than memory");
@@ -138,9 +151,7 @@ impl GroupSet {
     }
 
     fn reserve(&mut self, codes: usize) {
-        let codes = codes.max(self.counts.len());
-        self.counts.resize(codes, 0);
-        self.places.resize(codes, NO_PLACE);
+        self.counts.resize(codes.max(self.counts.len()), 0);
     }
 
     /// Counts lines of a group.
@@ -153,6 +164,25 @@ impl GroupSet {
         *count += lines;
     }
 
+    /// All codes are less.
+    pub(super) const fn max_codes(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// Lines of a group that are not yet added.
+    pub(super) fn lines(&self, code: usize) -> u32 {
+        self.counts[code]
+    }
+
+    /// Sets `key` to that of a group; `value` is scratch.
+    pub(super) fn set_key(&self, code: usize, key: &mut String, value: &mut Vec<u8>) {
+        let SetId { dictionary, quoting, before, after } = &self.id;
+        key.clear();
+        key.push_str(before);
+        key::push(key, Some(&quoting.read(dictionary.text(code, value))));
+        key.push_str(after);
+    }
+
     /// The place of the series of a group; `None` when there are too many. `key` and `value` are scratch.
     pub(super) fn place(
         &mut self,
@@ -161,13 +191,11 @@ impl GroupSet {
         max_series: usize,
         (key, value): (&mut String, &mut Vec<u8>),
     ) -> Option<usize> {
+        if self.places.len() <= code {
+            self.places.resize(self.counts.len(), NO_PLACE);
+        }
         if self.places[code] == NO_PLACE {
-            value.clear();
-            self.id.dictionary.append(code, value);
-            key.clear();
-            key.push_str(&self.id.before);
-            key::push(key, Some(&self.id.quoting.read(value)));
-            key.push_str(&self.id.after);
+            self.set_key(code, key, value);
             self.places[code] = series.place(key, max_series)? as u32;
         }
         Some(self.places[code] as usize)

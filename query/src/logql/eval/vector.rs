@@ -173,15 +173,18 @@ impl Best {
     }
 
     /// Removes series, each with its points by step, that are among the best at no step whatever their labels.
-    pub(super) fn retain<T>(self, series: &mut Vec<(T, Vec<(u32, f64)>)>) {
+    pub(super) fn retain<T, P: AsRef<[(u32, f64)]>>(self, series: &mut Vec<(T, P)>) {
         let Some(last) = self.count.checked_sub(1) else { return series.clear() };
         if series.len() <= self.count {
             return;
         }
-        let steps =
-            series.iter().filter_map(|(_, points)| points.last()).map(|(step, _)| *step as usize + 1).max();
+        let steps = series
+            .iter()
+            .filter_map(|(_, points)| points.as_ref().last())
+            .map(|(step, _)| *step as usize + 1)
+            .max();
         let mut by_step: Vec<Vec<f64>> = vec![Vec::new(); steps.unwrap_or(0)];
-        for (step, value) in series.iter().flat_map(|(_, points)| points) {
+        for (step, value) in series.iter().flat_map(|(_, points)| points.as_ref()) {
             by_step[*step as usize].push(*value);
         }
         let mut worst_kept = Vec::with_capacity(by_step.len());
@@ -193,7 +196,7 @@ impl Best {
         let is_kept = |(step, value): &(u32, f64)| {
             worst_kept[*step as usize].is_none_or(|worst| self.order(*value, worst) != Ordering::Greater)
         };
-        series.retain(|(_, points)| points.iter().any(is_kept));
+        series.retain(|(_, points)| points.as_ref().iter().any(is_kept));
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn append_sanitized(name: &mut String, key: &str) {
 /// Text for a label: bytes that are not UTF-8, and U+FFFD itself, become spaces, as Loki has it.
 pub(crate) fn label_text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains('\u{fffd}') => Cow::Borrowed(text),
+        Ok(text) if text.is_ascii() || !text.contains('\u{fffd}') => Cow::Borrowed(text),
         Ok(text) => Cow::Owned(text.replace('\u{fffd}', " ")),
         Err(_) => {
             let mut out = String::with_capacity(bytes.len());

@@ -1,5 +1,5 @@
 //! Lines added by the columns of their blocks against lines that the pipeline was run on: the same records, once in parts,
-//! where columns are, and once in the head, where none are.
+//! where columns are, and once in the head, where none are; and some of them in parts, the others in the head.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,8 +18,9 @@ const SECOND: i64 = 1_000_000_000;
 const SPAN: i64 = 1_000;
 
 /// Lines of one kind are of one shape, or nearly: `N` stands for a number of the kind's format, `F` for one of few texts,
-/// `M` for one of many, `X` for something odd.
-const KINDS: [&str; 11] = [
+/// `M` for one of many, `P` for one of many paths, `X` for something odd.
+const KINDS: [&str; 12] = [
+    r#"{"path":"P","ms":N,"user":"M"}"#,
     r#"{"path":"F","ms":N,"user":"M"}"#,
     r#"{"path":"F","ms":N,"user":"M"}"#,
     r#"{"path":"M","ms":N,"status":F}"#,
@@ -81,6 +82,7 @@ fn line(kind: &str, format: usize, seed: u64) -> String {
             'N' => line.push_str(&number(format, random)),
             'F' => line.push_str(FEW[random as usize % FEW.len()]),
             'M' => line.push_str(&format!("u{}", random % 5000)),
+            'P' => line.push_str(&format!("/item/{}/{}", random % 600, FEW[4])),
             'X' => line.push_str(ODD[random as usize % ODD.len()]),
             c => line.push(c),
         }
@@ -103,13 +105,13 @@ fn records(kinds: &[&str], format: usize, count: usize, seed: u64) -> Vec<Record
     (0..count).map(record).collect()
 }
 
-/// The records in `flushes` parts; in the head where there is none.
-fn store_of(records: &[Record], flushes: usize) -> (tempfile::TempDir, Writer) {
+/// The records in batches of one size, the first `flushes` of which are made parts; the others stay in the head.
+fn store_of(records: &[Record], batches: usize, flushes: usize) -> (tempfile::TempDir, Writer) {
     let dir = tempfile::tempdir().unwrap();
     let writer = Writer::open(dir.path(), &store::Config::default(), &prometheus::Registry::new()).unwrap();
-    for some in records.chunks(records.len().div_ceil(flushes.max(1))) {
+    for (number, some) in records.chunks(records.len().div_ceil(batches)).enumerate() {
         writer.append_blocking(Batch { records: some.to_vec(), ..Batch::default() }).unwrap();
-        if flushes > 0 {
+        if number < flushes {
             writer.flush_blocking().unwrap();
         }
     }
@@ -143,7 +145,10 @@ fn is_same(a: &Answer, b: &Answer, is_sum: bool) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0 == b.0 && points(a.1, b.1))
 }
 
-const COUNTS: [&str; 13] = [
+const COUNTS: [&str; 16] = [
+    "topk(4, sum by (user) (count_over_time(LOG | json [RANGE])))",
+    "topk(5, sum by (path) (rate(LOG | json [RANGE])))",
+    "bottomk(7, sum by (path) (count_over_time(LOG | json [RANGE])))",
     "sum by (ms) (count_over_time(LOG | json [RANGE]))",
     "sum by (path) (count_over_time(LOG | json [RANGE]))",
     "topk(3, sum by (path) (count_over_time(LOG | json [RANGE])))",
@@ -196,9 +201,9 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let records = records(&kinds, format, count, seed);
-        let (_in_parts, parts) = store_of(&records, flushes);
-        let (_in_head, head) = store_of(&records, 0);
-        let (parts, head) = (parts.reader().snapshot().unwrap(), head.reader().snapshot().unwrap());
+        let stores = [(1, 0), (flushes, flushes), (flushes + 1, flushes)];
+        let stores = stores.map(|(batches, flushes)| store_of(&records, batches, flushes));
+        let [head, parts, both] = stores.each_ref().map(|(_, writer)| writer.reader().snapshot().unwrap());
         let end = SPAN * SECOND;
         for (steps, range) in [
             (Steps::new(end, end, 0), SPAN + 1),
@@ -211,12 +216,27 @@ proptest! {
                         continue; // the differences of such numbers have no digits left
                     }
                     let query = query_of(template, range, fails);
-                    let by_columns = answer(&query, &parts, steps, max_series);
                     let by_lines = answer(&query, &head, steps, max_series);
-                    prop_assert!(
-                        is_same(&by_columns, &by_lines, is_sum),
-                        "{query} {kinds:?} {steps:?} at most {max_series}:\n{by_columns:?}\n{by_lines:?}"
-                    );
+                    for by_columns in [&parts, &both] {
+                        let by_columns = answer(&query, by_columns, steps, max_series);
+                        prop_assert!(
+                            is_same(&by_columns, &by_lines, is_sum),
+                            "{query} {kinds:?} {steps:?} at most {max_series}:\n{by_columns:?}\n{by_lines:?}"
+                        );
+                    }
+                }
+            }
+            for label in ["path", "user"] {
+                let all = query_of(&format!("sum by ({label}) (count_over_time(LOG | json [RANGE]))"), range, false);
+                let some = format!("topk(1, {all})");
+                let Ok(series) = answer(&all, &head, steps, usize::MAX).map(|series| series.len()) else {
+                    continue; // some line carries an error
+                };
+                for snapshot in [&head, &parts, &both] {
+                    let fits = |query, max| answer(query, snapshot, steps, max).is_ok();
+                    prop_assert!(fits(&all, series) && fits(&some, series), "{some} {kinds:?} {steps:?}");
+                    let too_many = [&all, &some].map(|query| series > 0 && fits(query, series - 1));
+                    prop_assert_eq!(too_many, [false; 2], "{} {:?} {:?}", some, kinds, steps);
                 }
             }
         }
