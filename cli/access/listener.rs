@@ -62,6 +62,7 @@ impl Listening {
         router: Router,
         end: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
+        let router = router.into_make_service(); // else every connection would make its own copy of each route
         let Some(acceptor) = self.acceptor else {
             return axum::serve(self.listener, router).with_graceful_shutdown(end).await;
         };

@@ -101,10 +101,33 @@ pub(crate) fn rows_that_may(
     } else {
         Some(without(requirements.excluded(), block, kept)?)
     };
+    let kept = matched(requirements, block, kept)?;
     Ok(match kept {
         Some(kept) => kept.iter().filter(|row| rows.contains(row)).collect(),
         None => rows.collect(),
     })
+}
+
+/// The rows that are `kept`, or all, whose lines match the regular expressions, where columns tell.
+fn matched(
+    requirements: &Requirements,
+    block: &Block,
+    mut kept: Option<Rows>,
+) -> Result<Option<Rows>, BlockError> {
+    for pattern in requirements.patterns() {
+        if kept.as_ref().is_some_and(Rows::is_empty) {
+            break;
+        }
+        let Some(found) = block.rows_with_pattern(pattern)? else { continue };
+        kept = Some(match kept {
+            Some(mut kept) => {
+                kept.keep(&found);
+                kept
+            }
+            None => found,
+        });
+    }
+    Ok(kept)
 }
 
 /// The rows that are `kept`, or all, but for those whose lines hold one of the texts.

@@ -5,12 +5,15 @@
 //! escape other characters, but plain ASCII letters and digits must stand for themselves. Index and scan apply the same
 //! rule, so that an answer never depends on how lines happen to be stored together.
 
+use std::sync::Arc;
+
+use store::block::Pattern as Runs;
 use store::{Prune, Text};
 
 use crate::filter::literals::prune_of_pattern;
 use crate::logql::ast::*;
 use crate::logql::pattern::Pattern;
-use crate::logql::regex::translate;
+use crate::logql::regex::{Regex, pattern_of, translate};
 
 use super::line_filter::lenient;
 
@@ -26,6 +29,8 @@ pub(crate) struct Requirements {
     records: Vec<Prune>,
     /// Texts that the line must not hold.
     excluded: Vec<String>,
+    /// Regular expressions without literals that the line must match.
+    patterns: Vec<Arc<Runs>>,
     /// Levels named by `detected_level="…"`.
     pub(crate) level: Option<String>,
 }
@@ -83,6 +88,11 @@ impl Requirements {
         &self.excluded
     }
 
+    /// Regular expressions that the line must match, of which [`Requirements::of_lines`] says nothing.
+    pub(crate) fn patterns(&self) -> &[Arc<Runs>] {
+        &self.patterns
+    }
+
     fn add_line_filter(&mut self, filter: &LineFilter) {
         if filter.op == LineOp::NotContains {
             self.excluded.extend(texts_found_in_columns(filter).into_iter().flatten().map(str::to_owned));
@@ -91,7 +101,11 @@ impl Requirements {
             return;
         }
         let any: Vec<Prune> = filter.alternatives.iter().map(|a| line_match(filter.op, a)).collect();
-        self.lines.push(any_of(any));
+        let any = any_of(any);
+        if any == Prune::Any && filter.op == LineOp::Regex {
+            self.patterns.extend(only_pattern(filter).map(Arc::new));
+        }
+        self.lines.push(any);
     }
 
     fn add_label_filter(&mut self, filter: &LabelFilter, from_elsewhere: &dyn Fn(&str) -> bool) {
@@ -112,6 +126,13 @@ impl Requirements {
             _ => {}
         }
     }
+}
+
+/// The regular expression of a filter that has one, if it looks at nothing beyond its match.
+fn only_pattern(filter: &LineFilter) -> Option<Runs> {
+    let [LineMatch::Text(written)] = filter.alternatives.as_slice() else { return None };
+    let written = lenient(written);
+    pattern_of(&Regex::new(&written).ok()?, &translate(&written).ok()?)
 }
 
 /// How many of the leading stages are line filters that every row passes which [`Requirements`] leave: text that is

@@ -8,8 +8,10 @@ use std::borrow::Cow;
 
 use regex::bytes;
 
+mod runs;
 mod translate;
 
+pub(crate) use runs::pattern_of;
 pub(crate) use translate::translate;
 
 /// Largest compiled program, bytes: a guard against `(a{1000}){1000}` in a query.

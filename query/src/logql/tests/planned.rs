@@ -69,7 +69,7 @@ fn context() -> Context {
     Context::new(&Config::default(), CancellationToken::new())
 }
 
-const STAGES: [&str; 23] = [
+const STAGES: [&str; 25] = [
     "",
     "|= `alpha`",
     "|= `alpha` |= `beta`",
@@ -92,6 +92,8 @@ const STAGES: [&str; 23] = [
     "|= `beta\",\"status\":1`",
     "|= `\\nalpha`",
     "|~ `[0-9]5` |= `5`",
+    "|~ `[0-9][a-f]{2}`",
+    "|= `alpha` |~ `[0-4][0-9]{2}`",
     "| json | user_id=`gamma` |= `4bf92`",
 ];
 

@@ -5,7 +5,7 @@
 //! wherever its literals fit, what is left over are conditions on values (ends with, is, begins with), so
 //! that the answer is exact. Each distinct value is looked at once.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::column::code;
 use super::fit::{Condition, Fit};
@@ -59,12 +59,12 @@ pub(crate) struct Finder<'a> {
     pub(super) block: &'a Block,
     pub(super) needle: &'a Needle,
     /// What columns and, beyond them, pairs have been asked.
-    known: HashMap<(usize, Part), Hits>,
+    known: BTreeMap<(usize, Part), Hits>,
 }
 
 impl<'a> Finder<'a> {
     pub(crate) fn new(block: &'a Block, needle: &'a Needle) -> Self {
-        Self { block, needle, known: HashMap::new() }
+        Self { block, needle, known: BTreeMap::new() }
     }
 
     /// The rows whose lines hold the needle; `likely` are the shapes that may make one, if that is known.
@@ -155,29 +155,12 @@ impl<'a> Finder<'a> {
     /// Adds the texts of which a value holds the part.
     fn add_whole(&mut self, shapes: &Shapes, part: &Part, rows: &mut Rows) -> Result<(), BlockError> {
         for column in 0..shapes.entries.len() as u32 {
-            let hits = self.values(shapes, Slot::Column(column), part)?;
-            if matches!(hits, Hits::None) {
-                continue;
-            }
-            let mut entry = 0;
-            shapes.for_each_entry(column, |row| {
-                if hits.contains(entry) {
-                    rows.insert(row);
-                }
-                entry += 1;
-            });
+            let slot = Slot::Column(column);
+            shapes.add_texts_with(slot, self.values(shapes, slot, part)?, rows);
         }
         for pair in shapes.pairs().collect::<BTreeSet<_>>() {
             let slot = Slot::Pair(pair as u32);
-            let hits = self.values(shapes, slot, part)?;
-            if matches!(hits, Hits::None) {
-                continue;
-            }
-            let has = |shape| shapes.pieces(shape).iter().any(|piece| piece.slot == Some(slot));
-            let has: Vec<bool> = (0..shapes.len()).map(has).collect();
-            let found =
-                (0..shapes.codes.len()).filter(|row| has[shapes.codes.get(*row)] && hits.contains(*row));
-            found.for_each(|row| rows.insert(row));
+            shapes.add_texts_with(slot, self.values(shapes, slot, part)?, rows);
         }
         Ok(())
     }

@@ -66,18 +66,28 @@ impl Forms {
         numbers: &[u16],
         mut slot: impl FnMut(Slot) -> Result<Slot, Malformed>,
     ) -> Result<Self, Malformed> {
-        let mut some = Self::with_capacity(numbers.len(), numbers.len() * 8);
+        let (mut pieces, mut bytes) = (0, 0);
         for number in numbers {
             let number = usize::from(*number);
             if number >= self.len() {
                 return Err(Malformed("number of a template"));
             }
+            pieces += self.pieces(number).len();
+            bytes += self.text_of(number).len();
+        }
+        let mut some = Self::with_capacity(numbers.len(), pieces);
+        some.text.reserve_exact(bytes);
+        for number in numbers {
+            let number = usize::from(*number);
             some.starts.push(some.pieces.len() as u32);
             let pieces = self.pieces(number);
             let (from, to) = (pieces.first().map_or(0, |p| p.start), some.text.len() as u32);
             some.text.extend_from_slice(self.text_of(number));
             for piece in pieces {
-                let slot = piece.slot.map(&mut slot).transpose()?;
+                let slot = match piece.slot {
+                    Some(of_dictionary) => Some(slot(of_dictionary)?),
+                    None => None,
+                };
                 some.pieces.push(Piece { start: piece.start - from + to, end: piece.end - from + to, slot });
             }
         }

@@ -1,5 +1,6 @@
 //! A text that is looked for, and pieces of it.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use memchr::memmem;
@@ -200,11 +201,24 @@ impl Needle {
 
 /// A piece of the needle, and whether a value must begin and end with it. The whole needle, or else at least
 /// one of both holds.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) range: Range<usize>,
     pub(super) from_start: bool,
     pub(super) to_end: bool,
+}
+
+impl Ord for Part {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let key = |part: &Self| (part.range.start, part.range.end, part.from_start, part.to_end);
+        key(self).cmp(&key(other))
+    }
+}
+
+impl PartialOrd for Part {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl Part {

@@ -4,7 +4,8 @@ use std::sync::OnceLock;
 
 use super::bytes::ByteSet;
 use super::forms::{Forms, Piece, Slot};
-use super::{Codes, MAX_COLUMNS, Templates};
+use super::rows::Hits;
+use super::{Codes, MAX_COLUMNS, Rows, Templates};
 use crate::block::wire::{Input, Malformed};
 
 /// Texts as shapes; their columns lie elsewhere.
@@ -195,6 +196,31 @@ impl Shapes {
 
     pub(super) fn num_slots(&self, shape: usize, column: u32) -> u32 {
         self.pieces(shape).iter().filter(|piece| piece.slot == Some(Slot::Column(column))).count() as u32
+    }
+
+    /// Adds the texts that have a value of `hits`, which are values of the column or pair in `slot`.
+    pub(super) fn add_texts_with(&self, slot: Slot, hits: &Hits, rows: &mut Rows) {
+        if matches!(hits, Hits::None) {
+            return;
+        }
+        match slot {
+            Slot::Column(column) => {
+                let mut entry = 0;
+                self.for_each_entry(column, |row| {
+                    if hits.contains(entry) {
+                        rows.insert(row);
+                    }
+                    entry += 1;
+                });
+            }
+            Slot::Pair(_) => {
+                let has = |shape| self.pieces(shape).iter().any(|piece| piece.slot == Some(slot));
+                let has: Vec<bool> = (0..self.len()).map(has).collect();
+                let found =
+                    (0..self.codes.len()).filter(|row| has[self.codes.get(*row)] && hits.contains(*row));
+                found.for_each(|row| rows.insert(row));
+            }
+        }
     }
 
     /// Calls `each` with the number of the text of each value of `column`.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use memchr::memmem;
 use proptest::prelude::*;
 
-use crate::block::{Block, Needle};
+use crate::block::{Block, Needle, Pattern};
 use crate::part::{Part, PartId, PartWriter};
 use crate::record::Labels;
 use crate::{Level, Origin, Pair, Record, StreamId, TimeRange};
@@ -411,4 +411,66 @@ fn a_text_in_no_template_is_in_no_value_and_nothing_is_unpacked() {
     assert_eq!(unpacked("customer was", 0), 0);
     assert!(unpacked("was accepted by", 500) > 0);
     assert!(unpacked("order 14 was", 1) > 0);
+}
+
+/// Expressions without literals, the bytes their matches may have, and sets of which they have a byte each.
+const PATTERNS: [(&str, &str, &[&str]); 6] = [
+    ("[0-9a-f]{9}", "0123456789abcdef", &["0123456789abcdef"]),
+    ("[a-f]{2}[0-9]", "0123456789abcdef", &["abcdef", "0123456789"]),
+    ("[a-z]{4,}", "abcdefghijklmnopqrstuvwxyz", &["abcdefghijklmnopqrstuvwxyz"]),
+    ("[0-9][.:][0-9]", "0123456789.:", &["0123456789", ".:"]),
+    ("[ab/][0-9]+", "ab/0123456789", &["ab/", "0123456789"]),
+    ("[,\"}] ?", ",\"} ", &[",\"}"]),
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn what_columns_say_of_a_pattern_is_what_every_line_says(lines in arb_lines()) {
+        let records: Vec<Record> =
+            lines.iter().enumerate().map(|(i, line)| record(i, line, Some(&format!("{:016x}", i / 3)))).collect();
+        let part = part_of(&[&records, &records[records.len() / 2..]]);
+        for (pattern, bytes, required) in PATTERNS {
+            let regex = regex::bytes::Regex::new(pattern).unwrap();
+            let required: Vec<Vec<u8>> = required.iter().map(|set| set.as_bytes().to_vec()).collect();
+            let pattern = Pattern::new(regex.clone(), bytes.as_bytes(), &required);
+            for (number, lines) in [(0, &lines[..]), (1, &lines[lines.len() / 2..])] {
+                let found = part.read(number).unwrap().rows_with_pattern(&pattern).unwrap();
+                let expected: Vec<usize> = (0..lines.len()).filter(|i| regex.is_match(&lines[*i])).collect();
+                prop_assert_eq!(found.map(|rows| rows.iter().collect()).unwrap_or(expected.clone()), expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pattern_is_looked_for_in_literals_and_values_by_themselves() {
+    let line = |i: usize| {
+        let hash = xxhash_rust::xxh3::xxh3_128(&(i / 2).to_le_bytes());
+        let (short, n) = (hash as u64 >> 16, i * 11);
+        format!(
+            r#"{{"id":"{hash:032x}","msg":"order {i} of {short:012x} beef1 took {}.5 ms","n":{n}}}"#,
+            i % 90
+        )
+    };
+    let lines: Vec<String> = (0..900).map(line).collect();
+    let with_pair = |(i, line): (usize, &String)| record(i, line.as_bytes(), line.get(7..39));
+    let records: Vec<Record> = lines.iter().enumerate().map(with_pair).collect();
+    let part = part(&records);
+    for (pattern, (bytes, required), told) in [
+        ("[a-f]{4}[0-9]{3}", ("0123456789abcdef", ["abcdef", "0123456789"]), true),
+        ("[a-f]{4}[0-9]", ("0123456789abcdef", ["abcdef", "0123456789"]), true),
+        ("[0-9]{4}", ("0123456789", ["0123456789", "0123456789"]), true),
+        ("[0-9] [a-z]", ("0123456789 abcdefghijklmnopqrstuvwxyz", [" ", "0123456789"]), false),
+    ] {
+        let regex = regex::bytes::Regex::new(pattern).unwrap();
+        let required = required.map(|set| set.as_bytes().to_vec());
+        let block = part.read(0).unwrap();
+        let found =
+            block.rows_with_pattern(&Pattern::new(regex.clone(), bytes.as_bytes(), &required)).unwrap();
+        assert_eq!(found.is_some(), told, "{pattern}");
+        let expected = (0..lines.len()).filter(|i| regex.is_match(lines[*i].as_bytes()));
+        assert!(found.is_none_or(|rows| rows.iter().eq(expected)), "{pattern}");
+    }
 }
