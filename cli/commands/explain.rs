@@ -55,7 +55,7 @@ fn in_words(answer: &Value) -> Vec<String> {
         for (rule, name) in [
             ("of other streams or times", "dropped_by_stream_or_time"),
             ("without the level", "dropped_by_level"),
-            ("without the words", "dropped_by_words"),
+            ("without the words or phrases", "dropped_by_words"),
             ("without the ids", "dropped_by_ids"),
         ] {
             lines.push(format!("  dropped  {} blocks {rule}", number(name)));

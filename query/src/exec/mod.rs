@@ -231,7 +231,7 @@ pub struct Stats {
     pub blocks_considered: usize,
     /// Of these, ruled out by their level counts.
     pub blocks_dropped_by_level: usize,
-    /// Of these, ruled out by the word index.
+    /// Of these, ruled out by the word index, the templates of their messages or, in the head, their terms.
     pub blocks_dropped_by_words: usize,
     /// Of these, ruled out by the id filters.
     pub blocks_dropped_by_ids: usize,

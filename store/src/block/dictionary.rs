@@ -30,7 +30,7 @@ pub(crate) enum TemplatesOf {
 }
 
 /// A piece of a dictionary as it stands in a part: header and columns.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct EncodedDictionary {
     pub(crate) header: Vec<u8>,
     pub(crate) columns: Vec<u8>,

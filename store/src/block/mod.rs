@@ -41,7 +41,7 @@ pub(crate) use shapes::TemplateNumbers;
 pub(crate) use shapes::Templates;
 use shapes::{ByteSet, Column, PackedHex, Shapes};
 pub use shapes::{Needle, Pattern, Rows};
-pub use slot_values::{CodedValues, Dictionary, NumberValues, SharedCodes, SlotValues};
+pub use slot_values::{CodedValues, Dictionary, NumberValues, Recoded, Recoding, SharedCodes, SlotValues};
 pub use some_lines::SomeLines;
 pub(crate) use stored::{Stored, read_column};
 pub(crate) use summary::{Phrase, Summary};

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::pairs::Values;
-use super::shapes::{Codes, Column, Format, Numbers, Resolved, Table};
+use super::shapes::{Codes, Column, Format, NO_NUMBER, Numbers, Renumbering, Resolved, Table};
 use super::wire::Malformed;
 use super::{Block, BlockError, Lines, Shapes};
 
@@ -84,6 +84,14 @@ enum Meaning {
     /// A value of a table of the part's dictionary.
     Value(Arc<Table>),
 }
+
+/// Tells what codes the texts of other dictionaries have in one.
+#[derive(Debug)]
+pub struct Recoding(Renumbering);
+
+/// Codes of a dictionary by those of another.
+#[derive(Clone, Debug)]
+pub struct Recoded(Arc<[u32]>);
 
 /// Values that are numbers in decimal digits.
 #[derive(Clone, Copy, Debug)]
@@ -263,7 +271,7 @@ impl SharedCodes<'_> {
     }
 }
 
-// === impl Dictionary ===
+// === impl Dictionary, Recoding ===
 
 impl Dictionary {
     /// Bytes of all texts with a code below `codes`, about.
@@ -271,14 +279,7 @@ impl Dictionary {
     pub fn bytes(&self, codes: usize) -> usize {
         match &self.0 {
             Meaning::Number(format) => codes.saturating_mul(format.prefix.len() + format.decimals + DIGITS),
-            Meaning::Value(table) => table.memory(),
-        }
-    }
-
-    fn append(&self, code: usize, out: &mut Vec<u8>) {
-        match &self.0 {
-            Meaning::Number(format) => format.append(code as u64, out),
-            Meaning::Value(table) => table.append(code, out).expect("BUG: a table holds shapes"),
+            Meaning::Value(table) => table.text_memory(),
         }
     }
 
@@ -289,14 +290,43 @@ impl Dictionary {
     #[must_use]
     #[inline]
     pub fn text<'b>(&'b self, code: usize, buffer: &'b mut Vec<u8>) -> &'b [u8] {
-        if let Meaning::Value(table) = &self.0
-            && let Some(text) = table.values.text(code)
-        {
-            return text;
+        match &self.0 {
+            Meaning::Number(format) => {
+                buffer.clear();
+                format.append(code as u64, buffer);
+                buffer
+            }
+            Meaning::Value(table) => table.get(code, buffer).expect("BUG: a table holds shapes"),
         }
-        buffer.clear();
-        self.append(code, buffer);
-        buffer
+    }
+
+    /// Tells the codes that texts of other dictionaries have in this one; `None` where it is no table.
+    #[must_use]
+    pub fn recoding(&self) -> Option<Recoding> {
+        match &self.0 {
+            Meaning::Number(_) => None,
+            Meaning::Value(table) => Some(Recoding(Renumbering::to(Arc::clone(table)))),
+        }
+    }
+}
+
+impl Recoding {
+    /// By code of `other`, the code of the same text; `None` where `other` is no table, or a table is damaged. The first
+    /// time takes as long as to hash all texts; it is remembered with `other`, for one dictionary at a time.
+    pub fn of(&mut self, other: &Dictionary) -> Option<Recoded> {
+        match &other.0 {
+            Meaning::Number(_) => None,
+            Meaning::Value(table) => self.0.of(table).ok().map(Recoded),
+        }
+    }
+}
+
+impl Recoded {
+    /// The code of the text that `code` has in the other dictionary, if there is one.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, code: usize) -> Option<usize> {
+        self.0.get(code).filter(|code| **code != NO_NUMBER).map(|code| *code as usize)
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct PartWriter {
     len: u64,
     encoder: Encoder,
     footer: Footer,
-    /// Pieces in the file so far, by number; those with templates as they are, to be written once more at the end.
+    /// Those with templates, by number, to be written once more at the end.
     dictionaries: Vec<(u64, EncodedDictionary)>,
     filters: Vec<u8>,
     collector: terms::Collector,
@@ -109,7 +109,7 @@ impl PartWriter {
     /// When its dictionary cannot be read, or the file not be written.
     pub(crate) fn add_raw(&mut self, raw: RawBlock, from: &Part) -> Result<(), AddError> {
         if let Some(id) = raw.dictionary
-            && !self.dictionaries.iter().any(|(known, _)| *known == id)
+            && !self.footer.dictionaries.iter().any(|known| known.id == id)
         {
             self.write_dictionary(id, from.dictionaries.read_raw(id, 0)?)?;
         }
@@ -124,9 +124,9 @@ impl PartWriter {
     ) -> Result<(), StoreError> {
         for piece in pieces {
             self.write_piece(id, &piece)?;
-            let kept = piece.has_templates;
-            let piece = if kept { piece } else { EncodedDictionary::default() };
-            self.dictionaries.push((id, piece));
+            if piece.has_templates {
+                self.dictionaries.push((id, piece));
+            }
         }
         Ok(())
     }
@@ -178,9 +178,7 @@ impl PartWriter {
         let filters = std::mem::take(&mut self.filters);
         self.write(&filters)?;
         for (id, dictionary) in std::mem::take(&mut self.dictionaries) {
-            if dictionary.has_templates {
-                self.write_piece(id, &dictionary)?;
-            }
+            self.write_piece(id, &dictionary)?;
         }
         let raw = self.footer.encode();
         let footer_at = self.len;

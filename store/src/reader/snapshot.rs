@@ -42,7 +42,7 @@ pub struct Candidates {
     pub considered: usize,
     /// Of these, dropped by level counts.
     pub dropped_by_level: usize,
-    /// Of these, dropped by the word index.
+    /// Of these, dropped by the word index, the templates of their messages or, in the head, their terms.
     pub dropped_by_words: usize,
     /// Of these, dropped by the id filters.
     pub dropped_by_ids: usize,

@@ -383,13 +383,14 @@ impl Sampler<'_> {
     }
 
     /// The same at the only step, when lines have been counted by codes: all of them lie in one window.
-    fn united(&self, sums: Sums, best: Option<Best>) -> Result<Matrix, EvalError> {
+    fn united(&self, mut sums: Sums, best: Option<Best>) -> Result<Matrix, EvalError> {
         let (keys, cells) = sums.series.into_parts();
         let mut lines = Vec::with_capacity(cells.len());
         for cells in cells {
             let points = cells.points(&self.windows, 1, self.plan.kind, |window, _| window.value());
             lines.push(points.first().map_or(0.0, |(_, lines)| *lines));
         }
+        sums.shared.join();
         let mut sources: Vec<_> = sums.shared.sets().iter().map(Source::Set).collect();
         sources.push(Source::Series(&keys, &lines));
         let dealt = Dealt::of(&sources, self.env.context)?;

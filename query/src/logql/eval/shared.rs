@@ -3,7 +3,9 @@
 //! The invariant: what a group has counted is part of its series when [`SharedGroups::settle`] has been called, and
 //! not before.
 
-use store::block::Dictionary;
+use std::cmp::Reverse;
+
+use store::block::{Dictionary, Recoding};
 
 use super::cells::Kind;
 use super::key;
@@ -104,6 +106,19 @@ impl SharedGroups {
         self.sets.iter().map(|set| set.counted.len()).sum()
     }
 
+    /// Counts lines of groups of one text together, as far as it stands in the largest of the tables that have it.
+    pub(super) fn join(&mut self) {
+        let mut rest: Vec<&mut GroupSet> = self.sets.iter_mut().collect();
+        rest.sort_by_key(|set| Reverse(set.counts.len()));
+        let mut rest = rest.into_iter();
+        while let Some(largest) = rest.next() {
+            let Some(mut recoding) = largest.id.dictionary.recoding() else { continue };
+            let (like, others): (Vec<_>, Vec<_>) = rest.partition(|set| set.reads_like(largest));
+            like.into_iter().for_each(|set| largest.take(set, &mut recoding));
+            rest = others.into_iter();
+        }
+    }
+
     /// Adds what another thread has counted. Its series have other places than ours.
     pub(super) fn merge(&mut self, kind: Kind, other: Self, series: &mut SeriesTable) {
         for mut more in other.sets {
@@ -181,6 +196,25 @@ impl GroupSet {
         key.push_str(before);
         key::push(key, Some(&quoting.read(dictionary.text(code, value))));
         key.push_str(after);
+    }
+
+    /// Whether equal texts make equal keys, and the lines are of one pane.
+    fn reads_like(&self, other: &Self) -> bool {
+        let (a, b) = (&self.id, &other.id);
+        (a.quoting, &a.before, &a.after, self.pane) == (b.quoting, &b.before, &b.after, other.pane)
+    }
+
+    /// Takes over what another set, which reads like this one, has counted of texts that have a code here.
+    fn take(&mut self, other: &mut Self, recoding: &mut Recoding) {
+        let Some(lines) = self.lines.checked_add(other.lines) else { return };
+        let Some(codes) = recoding.of(&other.id.dictionary) else { return };
+        self.lines = lines;
+        for (code, lines) in other.counts.iter_mut().enumerate().filter(|(_, lines)| **lines > 0) {
+            if let Some(code) = codes.get(code).filter(|code| *code < self.counts.len()) {
+                self.count(code, std::mem::take(lines));
+            }
+        }
+        other.counted.retain(|code| other.counts[*code as usize] > 0);
     }
 
     /// The place of the series of a group; `None` when there are too many. `key` and `value` are scratch.

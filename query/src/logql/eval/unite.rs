@@ -1,9 +1,9 @@
 //! Groups united: those that have one key, whether sets of codes or series know them.
 //!
-//! Each part has a table of its own, and most texts stand in all of them: half a million keys may be united to a tenth as
-//! many. Threads first write out the keys of some groups each, dealt by their hashes; then each takes all groups of some
-//! hashes, so few that they fit into a cache. Memory is read in the order in which it lies, since what is looked up here and there
-//! takes ten times as long. The invariant: a hash alone decides nothing, since whoever writes logs could make equal ones.
+//! Parts have tables of their own, with many texts in common; half a million keys may be united to a tenth as many.
+//! Threads first write out the keys of some groups each, dealt by their hashes; then each takes all groups of some hashes, so
+//! few that they fit into a cache. Memory is read in the order in which it lies, since what is looked up here and there takes
+//! ten times as long. The invariant: a hash alone decides nothing, since whoever writes logs could make equal ones.
 
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;

@@ -54,7 +54,7 @@ pub use pattern::Pattern;
 pub(crate) use restore::Resolved;
 pub use rows::Rows;
 pub(crate) use shape::{Limits, Shapes};
-pub(crate) use shared::{Table, decode_codes};
+pub(crate) use shared::{NO_NUMBER, Renumbering, Table, decode_codes};
 pub(crate) use tables::{Coded, TableOf, Tables};
 pub(crate) use templates::Templates;
 pub(crate) use used::{Numbers as TemplateNumbers, decode as used_templates};
