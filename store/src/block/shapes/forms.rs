@@ -66,23 +66,19 @@ impl Forms {
         numbers: &[u16],
         mut slot: impl FnMut(Slot) -> Result<Slot, Malformed>,
     ) -> Result<Self, Malformed> {
-        let (mut pieces, mut bytes) = (0, 0);
+        // Most blocks have a good part of all forms: room for that is taken at once.
+        let mut some = Self::with_capacity(numbers.len(), self.pieces.len().min(numbers.len() * 16));
+        some.text.reserve(self.text.len().min(numbers.len() * 128));
         for number in numbers {
             let number = usize::from(*number);
             if number >= self.len() {
                 return Err(Malformed("number of a template"));
             }
-            pieces += self.pieces(number).len();
-            bytes += self.text_of(number).len();
-        }
-        let mut some = Self::with_capacity(numbers.len(), pieces);
-        some.text.reserve_exact(bytes);
-        for number in numbers {
-            let number = usize::from(*number);
             some.starts.push(some.pieces.len() as u32);
             let pieces = self.pieces(number);
-            let (from, to) = (pieces.first().map_or(0, |p| p.start), some.text.len() as u32);
-            some.text.extend_from_slice(self.text_of(number));
+            let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else { continue };
+            let (from, to) = (first.start, some.text.len() as u32);
+            some.text.extend_from_slice(&self.text[from as usize..last.end as usize]);
             for piece in pieces {
                 let slot = match piece.slot {
                     Some(of_dictionary) => Some(slot(of_dictionary)?),
@@ -107,15 +103,6 @@ impl Forms {
     /// The pieces of all forms.
     pub(super) fn all_pieces(&self) -> &[Piece] {
         &self.pieces
-    }
-
-    /// The literals of a form, one after the other.
-    pub(super) fn text_of(&self, form: usize) -> &[u8] {
-        match self.pieces(form) {
-            [first, .., last] => &self.text[first.start as usize..last.end as usize],
-            [only] => self.literal(only),
-            [] => &[],
-        }
     }
 
     pub(crate) fn literal(&self, piece: &Piece) -> &[u8] {
