@@ -228,12 +228,11 @@ impl<'a> Finder<'a> {
             }
         }
         if each.contains(&true) {
-            for i in 0..shapes.codes.len() {
-                let shape = shapes.codes.get(i);
+            shapes.codes.for_each(|i, shape| {
                 if each[shape] && (always[shape] || tests[shape].iter().any(|test| holds(i, test))) {
                     rows.insert(i);
                 }
-            }
+            });
         }
         Ok(Hits::of(rows))
     }

@@ -95,7 +95,7 @@ impl Shapes {
 
     fn count_entries(&mut self, max_slots: usize) -> Result<(), Malformed> {
         let mut texts = vec![0_usize; self.len()];
-        (0..self.codes.len()).for_each(|i| texts[self.codes.get(i)] += 1);
+        self.codes.for_each(|_, shape| texts[shape] += 1);
         let mut slots = 0_usize;
         for (shape, texts) in texts.into_iter().enumerate() {
             let pieces = self.forms.pieces(shape);
@@ -186,10 +186,10 @@ impl Shapes {
             }
             let mut next = 0;
             let mut firsts = Vec::with_capacity(self.codes.len());
-            for i in 0..self.codes.len() {
+            self.codes.for_each(|_, shape| {
                 firsts.push(next);
-                next += counts[self.codes.get(i)];
-            }
+                next += counts[shape];
+            });
             firsts
         })
     }
@@ -226,9 +226,7 @@ impl Shapes {
     /// Calls `each` with the number of the text of each value of `column`.
     pub(crate) fn for_each_entry(&self, column: u32, mut each: impl FnMut(usize)) {
         let counts: Vec<u32> = (0..self.len()).map(|shape| self.num_slots(shape, column)).collect();
-        for i in 0..self.codes.len() {
-            (0..counts[self.codes.get(i)]).for_each(|_| each(i));
-        }
+        self.codes.for_each(|i, shape| (0..counts[shape]).for_each(|_| each(i)));
     }
 }
 
