@@ -133,6 +133,10 @@ impl SharedGroups {
                 continue;
             }
             more.places.clear();
+            if self.sets.len() < MAX_SETS {
+                self.sets.push(more);
+                continue;
+            }
             // As many as there can be: how many there are is looked at in the end.
             let settled = more.settle(kind, series, usize::MAX);
             debug_assert!(settled.is_some(), "BUG: more series than memory");
