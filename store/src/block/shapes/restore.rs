@@ -8,6 +8,9 @@ use crate::block::wire::Malformed;
 use crate::block::{Block, BlockError, Lines};
 
 /// The columns of a block, as far as the texts asked for need them.
+///
+/// Each has as many values as texts have slots for them, and belongs to one set of shapes. So a cursor that takes the next
+/// value for each slot never runs beyond the last, and no value needs to be looked up with care.
 #[derive(Debug)]
 pub(crate) struct Resolved<'a> {
     /// By number.
@@ -49,7 +52,9 @@ impl Block {
             if column.len() != shapes.entries[own as usize] {
                 return Err(self.malformed(Malformed("number of values")));
             }
-            resolved.columns[number] = Some(column);
+            if resolved.columns[number].replace(column).is_some() {
+                return Err(self.malformed(Malformed("columns that name the same values")));
+            }
             if let Column::Shapes(nested) = column {
                 let values = texts.map(|texts| shapes.values_of(texts, own));
                 self.resolve(nested, values.as_deref(), resolved)?;
@@ -182,5 +187,47 @@ impl Resolved<'_> {
             }
         }
         if lines.line_bytes() == bytes { Ok(lines) } else { Err(WRONG) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::tests::{part, record};
+    use super::*;
+
+    #[test]
+    fn columns_that_name_the_same_values_are_damage() {
+        let line = |i: usize| {
+            let message = |n: usize| format!("request {n} of the customer took {} ms", n * 7);
+            format!(r#"{{"first":"{}","second":"{}"}}"#, message(i), message(i * 3))
+        };
+        let lines: Vec<String> = (0..300).map(line).collect();
+        let records: Vec<_> =
+            lines.iter().enumerate().map(|(i, line)| record(i, line.as_bytes(), None)).collect();
+        let part = part(&records);
+        let whole = part.read(0).unwrap();
+        assert!(whole.lines().unwrap().iter().eq(lines.iter().map(String::as_bytes)));
+
+        // The second column of messages with the values of the first, as a made-up file may have it.
+        let mut block = part.read(0).unwrap();
+        let Column::Shapes(first) = block.column(0).unwrap() else { panic!("no shapes") };
+        let base = first.base;
+        block.column(1).unwrap();
+        let mut second = Arc::into_inner(block.columns[1].take().unwrap()).unwrap();
+        let Column::Shapes(shapes) = &mut second else { panic!("no shapes") };
+        assert_ne!(std::mem::replace(&mut shapes.base, base), base);
+        block.columns[1].set(Arc::new(second)).unwrap();
+        let wrong = [
+            block.lines().err(),
+            block.line(7).err(),
+            block.lines_of(&[7, 8]).err(),
+            block.lines_of(&(0..300).collect::<Vec<_>>()).err(),
+        ];
+        for (way, wrong) in wrong.into_iter().enumerate() {
+            let wrong = wrong.unwrap_or_else(|| panic!("way {way} gives lines")).to_string();
+            assert!(wrong.contains("columns that name the same values"), "{wrong}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::part::{Part, PartId, PartWriter};
 use crate::record::Labels;
 use crate::{Level, Origin, Pair, Record, StreamId, TimeRange};
 
-fn record(i: usize, line: &[u8], id: Option<&str>) -> Record {
+pub(super) fn record(i: usize, line: &[u8], id: Option<&str>) -> Record {
     let pair = |id: &str| Pair { origin: Origin::Derived, name: "trace_id".into(), value: id.into() };
     Record {
         timestamp_ns: 1_795_168_800_000_000_000 + i as i64 * 1000,
@@ -21,7 +21,7 @@ fn record(i: usize, line: &[u8], id: Option<&str>) -> Record {
 }
 
 /// A part with one block.
-fn part(records: &[Record]) -> Part {
+pub(super) fn part(records: &[Record]) -> Part {
     part_of(&[records])
 }
 
