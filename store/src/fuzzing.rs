@@ -49,7 +49,7 @@ pub fn read_part(path: &Path) {
     let Ok(part) = Part::open(path) else { return };
     let cache = FilterCache::new(ByteSize(1 << 20));
     for number in 0..part.blocks().len() as u32 {
-        part.with_ids(number, &cache, |ids| ids.may_contain(7));
+        part.with_ids(number, &cache, |ids| ids.may_contain(crate::terms::SoughtId::of(b"7")));
         let Ok(block) = part.read(number) else { continue };
         for needle in [b"order 9".as_slice(), b"7 acc", b"abc", b"d\",\"msg"] {
             let Ok(rows) = block.rows_with(&Needle::exact(needle)) else { continue };

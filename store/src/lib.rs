@@ -37,6 +37,7 @@ pub mod readings;
 pub mod record;
 mod recovery;
 mod retention;
+mod short_numbers;
 pub mod spans;
 mod state;
 mod terms;

@@ -1,7 +1,7 @@
 //! The distinct tokens of one block: words for the window's word index, ids for the block's filter.
 //!
-//! The invariant: every token of every line and pair value of the block is either among its words or a
-//! key of its filter. For needles that end inside a token, the block also knows
+//! The invariant: every token of every line and pair value of the block is either among its words, among its
+//! [`ShortNumbers`] or a key of its filter. For needles that end inside a token, the block also knows
 //! - every run of at least [`MIN_RUN`] letters inside its ids, hex digits alone excepted, as further
 //!   words; or else it is marked as incomplete ([`BlockTerms::runs_complete`]);
 //! - its longest ids, letter by letter, and the length that all others stay within ([`LongIds`]).
@@ -11,6 +11,7 @@ use crate::block::{
 };
 use crate::filter::{Filter, FilterBuilder};
 use crate::index::WordPattern;
+use crate::short_numbers::{ShortNumber, ShortNumbers, ShortSets};
 use crate::token::{self, Class};
 
 /// Shortest run of letters inside an id that becomes a word. Shorter ones, and those of hex digits, are
@@ -63,6 +64,7 @@ pub(crate) struct BlockTerms {
 pub(crate) struct Collector {
     words: WordSet,
     ids: KeySet,
+    numbers: ShortNumbers,
     long: LongIds,
     runs: usize,
     max_runs: usize,
@@ -92,6 +94,7 @@ impl Collector {
     pub(crate) fn begin(&mut self) {
         self.words.clear();
         self.ids.clear();
+        self.numbers.clear();
         self.long = LongIds::default();
         (self.runs, self.runs_incomplete, self.max_runs) = (0, false, MAX_RUNS);
         self.recent.clear();
@@ -119,6 +122,7 @@ impl Collector {
         let mut ids = Vec::new();
         self.long.encode(&mut ids);
         self.filters.build(self.ids.distinct(), &mut ids);
+        self.numbers.encode(&mut ids);
         let checksum = crc(&ids);
         ids.extend_from_slice(&checksum.to_le_bytes());
         let words = BlockWords(self.words.text.clone());
@@ -143,12 +147,14 @@ impl Collector {
                 }
                 None => token.fold_into(text, &mut self.folded),
             }
-            let key = token::id_key(&self.folded);
             if token.class == Class::Word {
-                self.words.insert(key, &self.folded);
+                self.words.insert(token::id_key(&self.folded), &self.folded);
                 return;
             }
-            self.ids.insert(key);
+            match ShortNumber::of(&self.folded) {
+                Some(number) => self.numbers.insert(number),
+                None => self.ids.insert(token::id_key(&self.folded)),
+            }
             if token.beyond_hex && short.is_none_or(has_run) {
                 self.add_runs();
             }
@@ -338,10 +344,26 @@ impl LongIds {
     }
 }
 
+/// An id that is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SoughtId {
+    key: u64,
+    number: Option<ShortNumber>,
+}
+
+impl SoughtId {
+    /// Of its folded bytes.
+    pub(crate) fn of(folded: &[u8]) -> Self {
+        Self { key: token::id_key(folded), number: ShortNumber::of(folded) }
+    }
+}
+
 /// The ids of a block, as far as they are known.
 #[derive(Clone, Debug)]
 pub(crate) struct IdFilter<'a> {
     filter: Filter<'a>,
+    /// `None` in filters of older builds, which have the keys of short numbers too.
+    numbers: Option<ShortSets<'a>>,
     others: usize,
     long: Vec<&'a [u8]>,
 }
@@ -362,12 +384,20 @@ impl<'a> IdFilter<'a> {
             long.push(input.bytes("long id")?);
         }
         let filter = Filter::decode(&mut input)?;
-        if input.is_empty() { Ok(Self { filter, others, long }) } else { Err(Malformed("end of a filter")) }
+        let numbers = if input.is_empty() { None } else { Some(ShortSets::decode(&mut input)?) };
+        if input.is_empty() {
+            Ok(Self { filter, numbers, others, long })
+        } else {
+            Err(Malformed("end of a filter"))
+        }
     }
 
-    /// Whether an id with this key may be in the block.
-    pub(crate) fn may_contain(&self, key: u64) -> bool {
-        self.filter.may_contain(key)
+    /// Whether this id may be in the block.
+    pub(crate) fn may_contain(&self, id: SoughtId) -> bool {
+        match (&self.numbers, id.number) {
+            (Some(numbers), Some(number)) => numbers.contain(number),
+            _ => self.filter.may_contain(id.key),
+        }
     }
 
     /// Whether an id longer than `len` folded bytes for which `fits` holds may be in the block.
@@ -395,6 +425,26 @@ mod tests {
         assert_eq!((long.others, long.ids.len()), (32, 1));
         long.insert(&[b'8'; 600]);
         assert_eq!((long.others, long.ids.len()), (600, 0));
+    }
+
+    #[test]
+    fn short_numbers_are_told_exactly_and_by_their_keys_in_filters_of_older_builds() {
+        let has =
+            |ids: &[u8], id: &str| IdFilter::decode(ids).unwrap().may_contain(SoughtId::of(id.as_bytes()));
+        let mut collector = Collector::default();
+        collector.begin();
+        collector.add(b"took 4711 ms and 007, 123456 in all and not more");
+        let ids = collector.finish().ids;
+        assert!(IdFilter::is_whole(&ids));
+        assert!(["4711", "007", "123456"].iter().all(|id| has(&ids, id)));
+        let others = (0..10_000).map(|n| format!("{n:04}")).filter(|id| has(&ids, id)).count();
+        assert_eq!((others, has(&ids, "7")), (1, false));
+
+        let mut older = Vec::new();
+        LongIds::default().encode(&mut older);
+        FilterBuilder::default().build(&[token::id_key(b"4711")], &mut older);
+        older.extend_from_slice(&crc(&older).to_le_bytes());
+        assert!(has(&older, "4711"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{Level, Origin, StreamId};
 
 /// Newest format this build reads, and the one it writes. Each column names the oldest format that can
 /// read it, so a new encoding leaves blocks that do not use it readable by older builds.
-pub(crate) const FORMAT: u32 = 3;
+pub(crate) const FORMAT: u32 = 4;
 
 /// Most records in a block, as a bound for readers. The writer stays below it (`BLOCK_RECORDS`).
 pub(crate) const MAX_RECORDS: u32 = 1 << 16;

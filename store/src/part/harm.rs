@@ -231,11 +231,12 @@ proptest! {
     }
 }
 
-/// Parts as the version before shapes wrote them, and the one before dictionaries.
+/// Parts as the version before shapes wrote them, the one before dictionaries, and the one before short numbers were told apart.
 #[test]
 fn parts_of_former_formats_read_as_before() {
     reads_as_before(include_bytes!("fixtures/format-1.blk"), 1);
     reads_as_before(include_bytes!("fixtures/format-2.blk"), 2);
+    reads_as_before(include_bytes!("fixtures/format-3.blk"), 3);
 }
 
 fn reads_as_before(part: &[u8], format: u32) {

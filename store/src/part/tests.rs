@@ -183,8 +183,8 @@ fn a_flipped_bit_is_an_error_or_changes_nothing() {
             Err(error) => panic!("byte {at}: {error}"),
         }
         if let Ok(part) = Part::open(&path) {
-            let key = crate::token::id_key(b"59");
-            assert_ne!(part.with_ids(1, &cache, |ids| ids.may_contain(key)), Some(false), "byte {at}");
+            let id = crate::terms::SoughtId::of(b"59");
+            assert_ne!(part.with_ids(1, &cache, |ids| ids.may_contain(id)), Some(false), "byte {at}");
         }
     }
     assert!(errors > bytes.len() / 2, "{errors} of {} flips noticed", bytes.len());

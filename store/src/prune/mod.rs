@@ -205,7 +205,7 @@ impl Need {
         match self {
             Self::Nothing => true,
             Self::Word { pattern, or_run } => has_word(*pattern, *or_run),
-            Self::Id(key) => ids.is_none_or(|ids| ids.may_contain(*key)),
+            Self::Id(id) => ids.is_none_or(|ids| ids.may_contain(*id)),
             Self::LongerId(part) => {
                 ids.is_none_or(|ids| ids.may_contain_longer(part.text.len(), |id| part.fits(id)))
             }

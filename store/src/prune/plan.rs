@@ -15,7 +15,7 @@
 
 use super::{Prune, Text};
 use crate::index::WordPattern;
-use crate::terms::{MAX_RUN, MIN_RUN, is_telling};
+use crate::terms::{MAX_RUN, MIN_RUN, SoughtId, is_telling};
 use crate::token::{self, Class, Token};
 
 /// What a block must have to be worth reading.
@@ -29,8 +29,8 @@ pub(crate) enum Need {
         /// The word may be a run of letters inside an id.
         or_run: bool,
     },
-    /// An id with this key.
-    Id(u64),
+    /// This id.
+    Id(SoughtId),
     /// A longer id that holds this text.
     LongerId(WordPattern),
     /// All of these.
@@ -85,10 +85,10 @@ impl Compiler {
             } else if token.class == Class::Word {
                 needs.push(self.word(pattern, false));
             } else {
-                needs.push(Need::Id(token::id_key(&pattern.text)));
+                needs.push(Need::Id(SoughtId::of(&pattern.text)));
             }
             if let Some(middle) = token::uuid_middle(body, token) {
-                needs.push(Need::Id(token::id_key(&middle.to_ascii_lowercase())));
+                needs.push(Need::Id(SoughtId::of(&middle.to_ascii_lowercase())));
             }
         });
         if needs.is_empty() { Need::Nothing } else { Need::All(needs) }
@@ -105,7 +105,7 @@ impl Compiler {
                 needs.push(Need::One(vec![self.word(pattern.clone(), false), Need::LongerId(pattern)]));
             }
         } else {
-            let key = Need::Id(token::id_key(&pattern.text));
+            let key = Need::Id(SoughtId::of(&pattern.text));
             self.runs(&pattern, needs);
             needs.push(Need::One(vec![key, Need::LongerId(pattern)]));
         }
@@ -177,7 +177,7 @@ mod tests {
         let mut compiler = Compiler::default();
         let Need::All(needs) = compiler.compile(&Prune::Text(Text::substring(id))) else { panic!() };
         let [Need::One(either)] = needs.as_slice() else { panic!("{needs:?}") };
-        assert_eq!(either[0], Need::Id(token::id_key(id.as_bytes())));
+        assert_eq!(either[0], Need::Id(SoughtId::of(id.as_bytes())));
         assert!(compiler.patterns.is_empty());
     }
 }
