@@ -6,7 +6,7 @@ use super::encode::{ONE_LENGTH, SOME_ABSENT, code};
 use super::header::{ColumnMeta, decode_origin};
 use super::lines::Lines;
 use super::pairs::{ABSENT, Overflow, PairCodes, Values};
-use super::shapes::{PackedHex, Table, append_hex, append_uuid, decode_codes};
+use super::shapes::{PackedHex, Stamps, Table, append_hex, append_uuid, decode_codes};
 use super::wire::{Input, Malformed};
 use crate::{Level, Pair};
 
@@ -150,6 +150,27 @@ pub(crate) fn pair_codes(raw: &[u8], records: usize, kinds: usize) -> Result<Pai
     let len = (0..records).filter(|i| codes.is_present(*i)).count();
     codes.codes = decode_codes(&mut input, len, kinds)?;
     end(&input, codes)
+}
+
+/// The values of a pair column that are dates and times; `timestamps` are those of the records.
+pub(crate) fn stamps(column: &ColumnMeta, raw: &[u8], timestamps: &[i64]) -> Result<Values, Malformed> {
+    let mut input = Input::new(raw);
+    let records = timestamps.len();
+    let present = match input.u8("flags of a pair")? & SOME_ABSENT {
+        0 => None,
+        _ => Some(bitmap(input.take(records.div_ceil(8), "presence of a pair")?)),
+    };
+    let is_present = |i: &usize| present.as_ref().is_none_or(|bits| bits[i / 64] >> (i % 64) & 1 == 1);
+    let times: Vec<i64> = (0..records).filter(is_present).map(|i| timestamps[i]).collect();
+    let stamps = Stamps::decode(&column.params, input.rest(), times.iter().copied(), times.len())?;
+    let (mut text, mut ends, mut next) = (Vec::new(), Vec::with_capacity(records), 0..stamps.len());
+    for i in 0..records {
+        if is_present(&i) {
+            next.next().into_iter().for_each(|stamp| stamps.append(stamp, &mut text));
+        }
+        ends.push(text.len() as u32);
+    }
+    each(present, ends, text)
 }
 
 /// The values of a pair column that lie in `table`.

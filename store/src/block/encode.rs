@@ -9,7 +9,7 @@ use super::header::{BlockMeta, ColumnMeta, Header, Role, origin_code};
 use super::lines::Lines;
 use super::pack::{self, Packer};
 use super::pairs::{Overflow, Values};
-use super::shapes::{self, Builder, ByteSet, Coded, Scratch, TableOf, Tables};
+use super::shapes::{self, Builder, ByteSet, Coded, Scratch, Stamps, TableOf, Tables};
 use super::wire::{put_bytes, put_signed, put_varint};
 use super::{Block, BlockError, Pairs, Summary, holes};
 use crate::Level;
@@ -43,6 +43,8 @@ pub(crate) mod code {
     pub(crate) const PAIR_UUID: u8 = 4;
     /// Numbers of values in a table of the part's dictionary; parameters: which bytes there are, the table.
     pub(crate) const PAIR_SHARED: u8 = 5;
+    /// Dates and times by their difference to the record's; parameters: how they are written.
+    pub(crate) const PAIR_STAMPS: u8 = 6;
     /// Record number, origin, name and value of each.
     pub(crate) const OVERFLOW: u8 = 1;
 }
@@ -181,6 +183,10 @@ impl Columns<'_> {
                         self.is_shared = true;
                         continue;
                     }
+                    if let Some((params, bytes)) = encode_stamps(each, timestamps) {
+                        self.add(role, code::PAIR_STAMPS, params, &bytes)?;
+                        continue;
+                    }
                     let (encoding, bytes) = encode_values(each, timestamps.len());
                     self.add(role, encoding, Vec::new(), &bytes)?;
                 }
@@ -283,13 +289,29 @@ fn encode_shared(
     let Coded { table, raw } = tables.code(of, present().map(str::as_bytes), true)?;
     let mut params = ByteSet::uuid().encode();
     put_varint(&mut params, u64::from(table));
+    let mut out = absence(values, records);
+    out.extend_from_slice(&raw);
+    Some((params, out))
+}
+
+/// Dates and times that were found in the lines: most differ little from the records' own, all by the same, or by nothing.
+fn encode_stamps(values: &Values, timestamps: &[i64]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let present = || (0..timestamps.len()).filter_map(|i| Some((i, values.get(i)?)));
+    let stamps = Stamps::of(present().map(|(_, value)| value.as_bytes()))?;
+    let (params, raw) = stamps.encode(present().map(|(i, _)| timestamps[i]));
+    let mut out = absence(values, timestamps.len());
+    out.extend_from_slice(&raw);
+    Some((params, out))
+}
+
+/// Flags of a pair column, and which records have a value if some have none.
+fn absence(values: &Values, records: usize) -> Vec<u8> {
     let absent = (0..records).any(|i| values.get(i).is_none());
     let mut out = vec![u8::from(absent) * SOME_ABSENT];
     if absent {
         out.extend_from_slice(&presence(values, records));
     }
-    out.extend_from_slice(&raw);
-    Some((params, out))
+    out
 }
 
 /// A bit for each record: whether it has a value.

@@ -147,6 +147,7 @@ impl ColumnMeta {
             Role::Dictionary(_) | Role::Templates(..) | Role::Table(_) => 3,
             Role::Values(_) if matches!(self.encoding, value_code::SHARED_SHAPES | value_code::SHARED) => 3,
             Role::Pair(..) if self.encoding == code::PAIR_SHARED => 3,
+            Role::Pair(..) if self.encoding == code::PAIR_STAMPS => 4,
             Role::Values(_) => 2,
             Role::Lines if self.encoding == code::LINES_SHARED_SHAPES => 3,
             Role::Lines if self.encoding == code::LINES_SHAPES => 2,

@@ -340,7 +340,10 @@ impl Block {
     /// Values of pair column `i`, which exists.
     fn pair_values(&self, i: usize) -> Result<&Values, BlockError> {
         let column = &self.pairs.columns()[i];
-        decoded(&column.values, self.stored.as_ref(), |stored| stored.values(i))
+        decoded(&column.values, self.stored.as_ref(), |stored| {
+            let needs_times = stored.pair_needs_times(i);
+            stored.values(i, if needs_times { Some(self.timestamps()?) } else { None })
+        })
     }
 
     fn decode_pairs(&self, name: Option<&str>) -> Result<(), BlockError> {

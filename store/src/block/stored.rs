@@ -234,8 +234,16 @@ impl Stored {
         self.decode(self.pair_at(i)?, |_, raw| decode::pair_codes(&raw, self.records, table.values.len()))
     }
 
-    /// Values of the `i`th pair column.
-    pub(crate) fn values(&self, i: usize) -> Result<Values, BlockError> {
+    /// Whether the `i`th pair column depends on the times of the records.
+    pub(crate) fn pair_needs_times(&self, i: usize) -> bool {
+        self.pair_meta(i).is_some_and(|meta| meta.encoding == code::PAIR_STAMPS)
+    }
+
+    /// Values of the `i`th pair column; `timestamps` are those of the records, if it needs them.
+    pub(crate) fn values(&self, i: usize, timestamps: Option<&[i64]>) -> Result<Values, BlockError> {
+        if let Some(timestamps) = timestamps {
+            return self.decode(self.pair_at(i)?, |column, raw| decode::stamps(column, &raw, timestamps));
+        }
         if let Some(table) = self.table_of_pair(i)? {
             let values = decode::shared_values(&self.pair_codes(i, &table)?, &table);
             return values.map_err(|Malformed(what)| self.damaged(what));

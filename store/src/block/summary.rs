@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::encode::code;
 use super::header::{ColumnMeta, Role};
-use super::shapes::{ByteSet, Column, Outline, value_code};
+use super::shapes::{ByteSet, Column, Outline, bytes_of_stamps, value_code};
 use super::wire::{Input, Malformed, put_bytes, put_varint};
 use super::{Block, BlockError, Needle, TemplateNumbers};
 
@@ -129,6 +129,7 @@ pub(super) fn bytes_of_pair(meta: &ColumnMeta) -> Option<ByteSet> {
         code::PAIR_CONSTANT => Some(ByteSet::of(&meta.params)),
         code::PAIR_HEX => Some(ByteSet::hex()),
         code::PAIR_UUID => Some(ByteSet::uuid()),
+        code::PAIR_STAMPS => Some(bytes_of_stamps(&meta.params)),
         code::PAIR_SHARED => ByteSet::decode(meta.params.get(..ByteSet::LEN)?).ok(),
         _ => None,
     }

@@ -220,7 +220,7 @@ fn stamps(
     times: &[i64],
     told: &mut impl FnMut(&[u8]),
 ) -> Option<Encoded> {
-    let stamps = Stamps::of(texts)?;
+    let stamps = Stamps::of(texts.iter())?;
     told(texts.bytes());
     let mut of_values = Vec::with_capacity(texts.len());
     builder.for_each_entry(number, |record| of_values.push(times[record]));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::bytes::ByteSet;
 use super::number::{Format, Numbers};
-use super::stamp::Stamps;
+use super::stamp::{Stamps, bytes_of_stamps};
 use super::texts::Texts;
 use super::{Codes, Limits, Outline, Shapes, Table, Templates, decode_codes, hex};
 use crate::block::Lines;
@@ -175,12 +175,7 @@ impl Column {
             code::SHARED => ByteSet::decode(meta.params.get(..ByteSet::LEN)?).ok(),
             code::HEX => Some(ByteSet::hex()),
             code::UUID => Some(ByteSet::uuid()),
-            code::STAMPS => {
-                // The parameters name what stands between date and time, before the fraction, and for the zone.
-                let mut set = ByteSet::of(b"0123456789-:");
-                meta.params.iter().for_each(|byte| set.insert(*byte));
-                Some(set)
-            }
+            code::STAMPS => Some(bytes_of_stamps(&meta.params)),
             code::NUMBERS => {
                 let (format, ..) = Format::decode(&meta.params).ok()?;
                 let mut set = ByteSet::of(&format.prefix);

@@ -55,6 +55,7 @@ pub(crate) use restore::Resolved;
 pub use rows::Rows;
 pub(crate) use shape::{Limits, Shapes};
 pub(crate) use shared::{NO_NUMBER, Renumbering, Table, decode_codes};
+pub(crate) use stamp::{Stamps, bytes_of_stamps};
 pub(crate) use tables::{Coded, TableOf, Tables};
 pub(crate) use templates::Templates;
 pub(crate) use used::{Numbers as TemplateNumbers, decode as used_templates};

@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use super::Rows;
+use super::bytes::ByteSet;
 use super::number::Digits;
-use crate::block::Lines;
 use crate::block::wire::{Input, Malformed, put_bytes, put_signed};
 
 const SECOND: i64 = 1_000_000_000;
@@ -74,18 +74,19 @@ pub(super) fn len(text: &[u8]) -> Option<usize> {
 
 impl Stamps {
     /// The values as stamps, if the text of all follows from their instants.
-    pub(super) fn of(texts: &Lines) -> Option<Self> {
-        let format = Format::of(texts.iter().next()?)?;
-        let mut instants = Vec::with_capacity(texts.len());
+    pub(crate) fn of<'a>(texts: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
+        let mut texts = texts.peekable();
+        let format = Format::of(texts.peek()?)?;
+        let mut instants = Vec::with_capacity(texts.size_hint().0);
         let mut day = Day::default();
-        for text in texts.iter() {
+        for text in texts {
             instants.push(format.parsed(text, &mut day)?);
         }
         Some(Self { format, instants })
     }
 
     /// Parameters and content of the column; `times` are those of the records.
-    pub(super) fn encode(&self, times: impl Iterator<Item = i64>) -> (Vec<u8>, Vec<u8>) {
+    pub(crate) fn encode(&self, times: impl Iterator<Item = i64>) -> (Vec<u8>, Vec<u8>) {
         let mut params = vec![self.format.separator, self.format.point, self.format.decimals as u8];
         put_bytes(&mut params, &self.format.zone);
         let unit = self.format.unit();
@@ -96,7 +97,7 @@ impl Stamps {
         (params, raw)
     }
 
-    pub(super) fn decode(
+    pub(crate) fn decode(
         params: &[u8],
         raw: &[u8],
         mut times: impl Iterator<Item = i64>,
@@ -116,7 +117,7 @@ impl Stamps {
         if input.is_empty() { Ok(Self { format, instants }) } else { Err(Malformed("end of the stamps")) }
     }
 
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.instants.len()
     }
 
@@ -136,7 +137,7 @@ impl Stamps {
     }
 
     /// Appends the text of stamp `i`.
-    pub(super) fn append(&self, i: usize, out: &mut Vec<u8>) {
+    pub(crate) fn append(&self, i: usize, out: &mut Vec<u8>) {
         let instant = self.instants[i];
         let seconds = instant.div_euclid(SECOND);
         let (year, month, day) = date_of(seconds.div_euclid(DAY));
@@ -275,14 +276,23 @@ const fn date_of(day: i64) -> (u64, u64, u64) {
     ((era * 400 + year + (month <= 2) as i64) as u64, month as u64, day as u64)
 }
 
+/// Bytes that stamps with these parameters may have: these name what stands between date and time, before the fraction, and
+/// for the zone.
+pub(crate) fn bytes_of_stamps(params: &[u8]) -> ByteSet {
+    let mut set = ByteSet::of(b"0123456789-:");
+    params.iter().for_each(|byte| set.insert(*byte));
+    set
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::block::Lines;
 
     fn read_back(texts: &[&str], times: &[i64]) -> Option<Vec<String>> {
         let mut lines = Lines::default();
         texts.iter().for_each(|text| lines.push(text.as_bytes()));
-        let stamps = Stamps::of(&lines)?;
+        let stamps = Stamps::of(lines.iter())?;
         let (params, raw) = stamps.encode(times.iter().copied());
         let stamps = Stamps::decode(&params, &raw, times.iter().copied(), texts.len()).unwrap();
         let text = |i| {
@@ -325,7 +335,7 @@ mod tests {
         {
             lines.push(text.as_bytes());
         }
-        let stamps = Stamps::of(&lines).unwrap();
+        let stamps = Stamps::of(lines.iter()).unwrap();
         let rows =
             |needle: &str| stamps.rows_with(needle.as_bytes()).map(|rows| rows.iter().collect::<Vec<_>>());
         assert_eq!(rows("12345"), Some(vec![0, 1]));

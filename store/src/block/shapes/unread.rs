@@ -6,7 +6,7 @@ use super::find::Finder;
 use super::needle::{Needle, Part};
 use super::number::Format;
 use super::rows::Hits;
-use super::{Column, Outline, Shapes, hex};
+use super::{Column, Outline, Shapes, bytes_of_stamps, hex};
 use crate::block::header::ColumnMeta;
 use crate::block::wire::Malformed;
 use crate::block::{Block, BlockError, encode};
@@ -53,6 +53,10 @@ impl Finder<'_> {
             encode::code::PAIR_UUID => piece.len() <= 36 && all_bytes(self.needle, piece, &is_uuid_byte),
             encode::code::PAIR_SHARED => ByteSet::decode(meta.params.get(..ByteSet::LEN).unwrap_or_default())
                 .map_or(true, |set| all_bytes(self.needle, piece, &|byte| set.contains(byte))),
+            encode::code::PAIR_STAMPS => {
+                let set = bytes_of_stamps(&meta.params);
+                piece.len() <= 35 && all_bytes(self.needle, piece, &|byte| set.contains(byte))
+            }
             _ => true,
         }
     }
