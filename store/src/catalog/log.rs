@@ -47,6 +47,11 @@ impl LogCopier {
     pub(crate) fn copy(&self) -> Result<Copied, StoreError> {
         copy_log(&self.connection).map_err(self.fail.of("copy the log of"))
     }
+
+    /// Copies all of the log and leaves it empty, unless a reader needs it.
+    pub(crate) fn empty(&self) -> Result<(), StoreError> {
+        empty_log(&self.connection).map_err(self.fail.of("copy the log of"))
+    }
 }
 
 /// Copies what is in the log and no reader needs there; leaves it to whoever is copying already.
@@ -54,6 +59,11 @@ pub(super) fn copy_log(connection: &Connection) -> rusqlite::Result<Copied> {
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
         Ok(Copied { pages: row.get(1)?, copied: row.get(2)? })
     })
+}
+
+/// Copies all of the log and leaves it empty; not while a reader needs it or anyone else copies it.
+pub(super) fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction};
 
-use super::log::{Copied, copy_log};
+use super::log::{Copied, copy_log, empty_log};
 use super::rows::{
     advance_generation, delete_old, distrust_cursor, insert_gaps, insert_parts, store_all, update_cursors,
 };
@@ -286,8 +286,7 @@ impl CatalogWriter {
     pub(crate) fn shrink(&mut self) -> Result<(), StoreError> {
         let fail = self.fail.of("shrink");
         give_back_free_pages(&self.connection).map_err(&fail)?;
-        // A reader in the middle of a transaction keeps the log from being cut; it is cut another time.
-        self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").map_err(fail)
+        empty_log(&self.connection).map_err(fail)
     }
 }
 

@@ -33,8 +33,16 @@ impl Copier {
         Ok(Self { common, log })
     }
 
-    /// Works until the writer ends.
+    /// Works until the writer ends, and leaves the log empty: the committer cannot, where it ends while the log is being
+    /// copied.
     pub(crate) fn run(self, requests: &Receiver<Request>) {
+        self.copy_when_asked(requests);
+        if let Err(error) = self.log.empty() {
+            tracing::warn!(%error, "the catalog's log keeps its size");
+        }
+    }
+
+    fn copy_when_asked(&self, requests: &Receiver<Request>) {
         loop {
             let request = requests.recv_timeout(TICK);
             if self.common.tenure.is_stopping() || matches!(request, Err(RecvTimeoutError::Disconnected)) {

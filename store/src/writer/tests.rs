@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::*;
 use crate::config::{ByteSize, Limit, Period};
 use crate::{BlockQuery, Labels, Level, Prune, Record, Text, TimeRange};
@@ -71,6 +73,24 @@ fn an_append_is_visible_at_once_and_after_reopening_with_its_cursor() {
     let third = writer.append_blocking(batch(vec![record("a", 6, "w")], "p3")).unwrap();
     assert_eq!(third.commit, second.commit + 1);
     assert_eq!(lines(&writer.reader()).len(), 4);
+}
+
+#[test]
+fn the_catalogs_log_is_empty_after_an_orderly_end_even_when_it_was_being_copied() {
+    // Nothing that compresses: enough of it that the copier is woken.
+    let noise = |i: u64| (i * 8192..(i + 1) * 8192).flat_map(|n| xxh3_64(&n.to_le_bytes()).to_le_bytes());
+    for round in 0..6 {
+        let dir = tempfile::tempdir().unwrap();
+        let writer = open(dir.path());
+        let mut records: Vec<Record> = (0..64).map(|i| record("a", i, "")).collect();
+        for (i, record) in records.iter_mut().enumerate() {
+            record.line = noise(i as u64).collect::<Vec<u8>>().into();
+        }
+        writer.append_blocking(batch(records, "p1")).unwrap();
+        drop(writer);
+        let log = dir.path().join("catalog.db-wal");
+        assert_eq!(std::fs::metadata(log).unwrap().len(), 0, "round {round}");
+    }
 }
 
 #[test]
