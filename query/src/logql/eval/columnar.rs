@@ -12,6 +12,7 @@ use store::Labels;
 use store::block::{BlockError, CodedValues, Dictionary, LineShapes, NumberValues, SharedCodes};
 
 use super::cells::Kind;
+use super::counts::Counts;
 use super::key;
 use super::range_plan::read_number;
 use super::series::{Sample, SeriesTable};
@@ -78,9 +79,7 @@ struct CodedGroups<'a> {
     /// Codes, and what each is multiplied by.
     codes: Vec<(CodedValues<'a>, usize)>,
     /// By number: lines not yet added.
-    counts: Vec<u32>,
-    /// Numbers of the groups that have such lines.
-    counted: Vec<u32>,
+    counts: Counts,
     /// By number: the place of the series.
     places: Vec<u32>,
 }
@@ -173,7 +172,7 @@ impl<'s, 'a> Columnar<'s, 'a> {
                 Groups::Coded(groups) => {
                     let group = groups.of_row(row);
                     if self.counts {
-                        groups.count(group);
+                        groups.counts.add(group, 1);
                         continue;
                     }
                     let place = groups.place(group, &arm.key, target);
@@ -182,7 +181,7 @@ impl<'s, 'a> Columnar<'s, 'a> {
                 Groups::Shared(SharedArm { codes, set: Some(set) }) => {
                     let (code, set) = (codes.code(row), target.shared.set(*set));
                     if self.counts {
-                        set.count(code, 1);
+                        set.count(code);
                         continue;
                     }
                     let scratch = (&mut *target.key, &mut self.buffer);
@@ -227,13 +226,13 @@ impl<'s, 'a> Columnar<'s, 'a> {
     fn settle(&mut self, pane: u32, target: &mut Target<'_>) -> Option<()> {
         for arm in self.arms.iter_mut().flatten() {
             let Groups::Coded(groups) = &mut arm.groups else { continue };
-            for at in 0..groups.counted.len() {
-                let group = groups.counted[at] as usize;
+            for at in 0..groups.counts.len() {
+                let group = groups.counts.code(at);
                 let place = groups.place(group, &arm.key, target)?;
-                let count = std::mem::take(&mut groups.counts[group]);
-                target.series.cells(place).add(target.kind, pane, 0, f64::from(count));
+                let count = f64::from(groups.counts.lines(group));
+                target.series.cells(place).add(target.kind, pane, 0, count);
             }
-            groups.counted.clear();
+            groups.counts.clear();
         }
         Some(())
     }
@@ -283,8 +282,8 @@ impl<'s, 'a> Arm<'s, 'a> {
             }
             return Some(Self { key, groups: Groups::Keyed, value });
         }
-        let (counts, places) = (vec![0; groups], vec![NO_PLACE; groups]);
-        let groups = Groups::Coded(CodedGroups { codes, counts, counted: Vec::new(), places });
+        let (counts, places) = (Counts::of(groups), vec![NO_PLACE; groups]);
+        let groups = Groups::Coded(CodedGroups { codes, counts, places });
         Some(Self { key, groups, value })
     }
 }
@@ -293,14 +292,6 @@ impl CodedGroups<'_> {
     #[inline]
     fn of_row(&self, row: usize) -> usize {
         self.codes.iter().map(|(codes, unit)| codes.code(row) * unit).sum()
-    }
-
-    #[inline]
-    fn count(&mut self, group: usize) {
-        if self.counts[group] == 0 {
-            self.counted.push(group as u32);
-        }
-        self.counts[group] += 1;
     }
 
     /// The place of a group's series; `None` when there are too many of them.

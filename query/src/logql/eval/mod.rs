@@ -6,6 +6,7 @@
 mod binary;
 mod cells;
 mod columnar;
+mod counts;
 mod key;
 mod order;
 mod range_plan;

@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use store::block::{Dictionary, Recoding};
 
 use super::cells::Kind;
+use super::counts::Counts;
 use super::key;
 use super::series::SeriesTable;
 use crate::logql::pipeline::Quoting;
@@ -42,9 +43,7 @@ pub(super) struct GroupSet {
     /// At least as many as are counted: no count is larger.
     lines: u32,
     /// Lines not yet added.
-    counts: Vec<u32>,
-    /// Codes of the groups that have such lines.
-    counted: Vec<u32>,
+    counts: Counts,
     /// Places of the groups' series, as far as they were asked for.
     places: Vec<u32>,
 }
@@ -95,21 +94,21 @@ impl SharedGroups {
     /// Bytes of the keys of all groups, about.
     pub(super) fn key_bytes(&self) -> usize {
         let bytes = |GroupSet { id, counts, .. }: &GroupSet| {
-            let others = counts.len().saturating_mul(id.before.len() + id.after.len() + 1);
-            others.saturating_add(id.dictionary.bytes(counts.len()))
+            let others = counts.max_codes().saturating_mul(id.before.len() + id.after.len() + 1);
+            others.saturating_add(id.dictionary.bytes(counts.max_codes()))
         };
         self.sets.iter().map(bytes).fold(0, usize::saturating_add)
     }
 
     /// Number of groups with lines that are not yet added.
     pub(super) fn len(&self) -> usize {
-        self.sets.iter().map(|set| set.counted.len()).sum()
+        self.sets.iter().map(|set| set.counts.len()).sum()
     }
 
     /// Counts lines of groups of one text together, as far as it stands in the largest of the tables that have it.
     pub(super) fn join(&mut self) {
         let mut rest: Vec<&mut GroupSet> = self.sets.iter_mut().collect();
-        rest.sort_by_key(|set| Reverse(set.counts.len()));
+        rest.sort_by_key(|set| Reverse(set.counts.max_codes()));
         let mut rest = rest.into_iter();
         while let Some(largest) = rest.next() {
             let Some(mut recoding) = largest.id.dictionary.recoding() else { continue };
@@ -127,9 +126,11 @@ impl SharedGroups {
                 && let Some(lines) = known.lines.checked_add(more.lines)
             {
                 known.lines = lines;
-                known.reserve(more.counts.len());
-                let counted = more.counts.into_iter().enumerate().filter(|(_, lines)| *lines > 0);
-                counted.for_each(|(code, lines)| known.count(code, lines));
+                known.counts.reserve(more.counts.max_codes());
+                more.counts.offer(|code, lines| {
+                    known.counts.add(code, lines);
+                    true
+                });
                 continue;
             }
             more.places.clear();
@@ -145,8 +146,8 @@ impl SharedGroups {
 }
 
 impl GroupSet {
-    const fn new(id: SetId) -> Self {
-        Self { id, pane: 0, lines: 0, counts: Vec::new(), counted: Vec::new(), places: Vec::new() }
+    fn new(id: SetId) -> Self {
+        Self { id, pane: 0, lines: 0, counts: Counts::default(), places: Vec::new() }
     }
 
     /// Goes on with so many `lines` of `pane`, whose codes are less than `codes`; `None` when there are too many series.
@@ -165,32 +166,24 @@ impl GroupSet {
             self.pane = pane;
         }
         self.lines = sum.unwrap_or(lines as u32); // of one block
-        self.reserve(codes);
+        self.counts.reserve(codes);
         Some(())
     }
 
-    fn reserve(&mut self, codes: usize) {
-        self.counts.resize(codes.max(self.counts.len()), 0);
-    }
-
-    /// Counts lines of a group.
+    /// Counts a line of a group.
     #[inline]
-    pub(super) fn count(&mut self, code: usize, lines: u32) {
-        let count = &mut self.counts[code];
-        if *count == 0 {
-            self.counted.push(code as u32);
-        }
-        *count += lines;
+    pub(super) fn count(&mut self, code: usize) {
+        self.counts.add(code, 1);
     }
 
     /// All codes are less.
     pub(super) const fn max_codes(&self) -> usize {
-        self.counts.len()
+        self.counts.max_codes()
     }
 
     /// Lines of a group that are not yet added.
     pub(super) fn lines(&self, code: usize) -> u32 {
-        self.counts[code]
+        self.counts.lines(code)
     }
 
     /// Sets `key` to that of a group; `value` is scratch.
@@ -213,12 +206,10 @@ impl GroupSet {
         let Some(lines) = self.lines.checked_add(other.lines) else { return };
         let Some(codes) = recoding.of(&other.id.dictionary) else { return };
         self.lines = lines;
-        for (code, lines) in other.counts.iter_mut().enumerate().filter(|(_, lines)| **lines > 0) {
-            if let Some(code) = codes.get(code).filter(|code| *code < self.counts.len()) {
-                self.count(code, std::mem::take(lines));
-            }
-        }
-        other.counted.retain(|code| other.counts[*code as usize] > 0);
+        other.counts.offer(|code, lines| {
+            let code = codes.get(code).filter(|code| *code < self.counts.max_codes());
+            code.inspect(|code| self.counts.add(*code, lines)).is_some()
+        });
     }
 
     /// The place of the series of a group; `None` when there are too many. `key` and `value` are scratch.
@@ -230,7 +221,7 @@ impl GroupSet {
         (key, value): (&mut String, &mut Vec<u8>),
     ) -> Option<usize> {
         if self.places.len() <= code {
-            self.places.resize(self.counts.len(), NO_PLACE);
+            self.places.resize(self.counts.max_codes(), NO_PLACE);
         }
         if self.places[code] == NO_PLACE {
             self.set_key(code, key, value);
@@ -241,13 +232,13 @@ impl GroupSet {
 
     fn settle(&mut self, kind: Kind, series: &mut SeriesTable, max_series: usize) -> Option<()> {
         let (mut key, mut value) = (String::new(), Vec::new());
-        let mut counted = std::mem::take(&mut self.counted);
-        for code in counted.drain(..).map(|code| code as usize) {
+        for at in 0..self.counts.len() {
+            let code = self.counts.code(at);
             let place = self.place(code, series, max_series, (&mut key, &mut value))?;
-            let count = std::mem::take(&mut self.counts[code]);
-            series.cells(place).add(kind, self.pane, 0, f64::from(count));
+            series.cells(place).add(kind, self.pane, 0, f64::from(self.counts.lines(code)));
         }
-        (self.counted, self.lines) = (counted, 0);
+        self.counts.clear();
+        self.lines = 0;
         Some(())
     }
 }
