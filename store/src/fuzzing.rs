@@ -47,9 +47,13 @@ pub fn sample_part(path: &Path) -> Vec<u8> {
 /// Reads everything the file at `path` claims to hold.
 pub fn read_part(path: &Path) {
     let Ok(part) = Part::open(path) else { return };
-    let cache = FilterCache::new(ByteSize(1 << 20));
+    let cache = FilterCache::new(ByteSize(1 << 20), ByteSize(1 << 20));
     for number in 0..part.blocks().len() as u32 {
-        part.with_ids(number, &cache, |ids| ids.may_contain(crate::terms::SoughtId::of(b"7")));
+        let id = crate::terms::SoughtId::of(b"7");
+        part.with_ids(number, &cache, |ids| ids.may_contain(id));
+        if let Some(group) = part.group_of(number) {
+            part.with_long_ids(group, &cache, |ids| ids.may_contain(id));
+        }
         let Ok(block) = part.read(number) else { continue };
         for needle in [b"order 9".as_slice(), b"7 acc", b"abc", b"d\",\"msg"] {
             let Ok(rows) = block.rows_with(&Needle::exact(needle)) else { continue };
@@ -91,7 +95,7 @@ pub fn find_in_part(path: &Path, lines: &[&[u8]], needle: &[u8]) {
     let written = writer.finish().expect("cannot write");
     let part = Part::open(path).expect("cannot read");
     let plan = Plan::new(&Prune::Text(Text::substring(needle)));
-    let cache = FilterCache::new(ByteSize(1 << 20));
+    let cache = FilterCache::new(ByteSize(1 << 20), ByteSize(1 << 20));
     for (number, lines) in [lines, &many].into_iter().enumerate() {
         let block = part.read(number as u32).expect("cannot read");
         let holds = |row: &usize| memchr::memmem::find(lines[*row], needle).is_some();
@@ -103,7 +107,8 @@ pub fn find_in_part(path: &Path, lines: &[&[u8]], needle: &[u8]) {
         }
         assert!(block.lines().expect("cannot read").iter().eq(lines.iter().copied()));
 
-        let verdict = plan.judge(&part, number as u32, &WordHits::unknown(), &cache);
+        let words = WordHits::unknown();
+        let verdict = plan.judge(&part, &words, &cache).verdict(number as u32);
         let has_word = |pattern: &WordPattern| written.words[number].iter().any(|word| pattern.fits(word));
         let has_words = plan.has_words(has_word, written.blocks[number].runs_complete);
         assert!(expected.is_empty() || (verdict == Verdict::Keep && has_words));

@@ -5,6 +5,10 @@
 //! - every run of at least [`MIN_RUN`] letters inside its ids, hex digits alone excepted, as further
 //!   words; or else it is marked as incomplete ([`BlockTerms::runs_complete`]);
 //! - its longest ids, letter by letter, and the length that all others stay within ([`LongIds`]).
+//!
+//! Long ids are known once more by the group that the block belongs to in its part ([`GroupLongIds`]).
+
+mod long;
 
 use crate::block::{
     Block, BlockError, Input, Lines, Malformed, Pairs, crc, put_bytes, put_varint, values_beside_lines,
@@ -13,6 +17,8 @@ use crate::filter::{Filter, FilterBuilder};
 use crate::index::WordPattern;
 use crate::short_numbers::{ShortNumber, ShortNumbers, ShortSets};
 use crate::token::{self, Class};
+
+pub(crate) use long::{BlockLongIds, GroupLongIds, MAX_GROUP_IDS, MIN_LONG};
 
 /// Shortest run of letters inside an id that becomes a word. Shorter ones, and those of hex digits, are
 /// too common in random ids to say anything.
@@ -56,6 +62,7 @@ pub(crate) struct BlockTerms {
     pub(crate) words: BlockWords,
     /// The block's ids, as [`IdFilter`] reads them.
     pub(crate) ids: Vec<u8>,
+    pub(crate) long_ids: BlockLongIds,
     pub(crate) runs_complete: bool,
 }
 
@@ -63,9 +70,11 @@ pub(crate) struct BlockTerms {
 #[derive(Debug, Default)]
 pub(crate) struct Collector {
     words: WordSet,
+    /// Of ids that are not long.
     ids: KeySet,
     numbers: ShortNumbers,
-    long: LongIds,
+    long_ids: KeySet,
+    longest: LongIds,
     runs: usize,
     max_runs: usize,
     runs_incomplete: bool,
@@ -95,7 +104,8 @@ impl Collector {
         self.words.clear();
         self.ids.clear();
         self.numbers.clear();
-        self.long = LongIds::default();
+        self.long_ids.clear();
+        self.longest = LongIds::default();
         (self.runs, self.runs_incomplete, self.max_runs) = (0, false, MAX_RUNS);
         self.recent.clear();
     }
@@ -119,21 +129,23 @@ impl Collector {
 
     /// What the block begun last has.
     pub(crate) fn finish(&mut self) -> BlockTerms {
+        let long_keys = self.long_ids.distinct().to_vec();
+        self.ids.keys.extend_from_slice(&long_keys);
         let mut ids = Vec::new();
-        self.long.encode(&mut ids);
+        self.longest.encode(&mut ids);
         self.filters.build(self.ids.distinct(), &mut ids);
         self.numbers.encode(&mut ids);
-        let checksum = crc(&ids);
-        ids.extend_from_slice(&checksum.to_le_bytes());
+        seal(&mut ids);
         let words = BlockWords(self.words.text.clone());
-        BlockTerms { words, ids, runs_complete: !self.runs_incomplete }
+        let long_ids = BlockLongIds { keys: long_keys, longest: self.longest.clone() };
+        BlockTerms { words, ids, long_ids, runs_complete: !self.runs_incomplete }
     }
 
     /// Adds the tokens of a text.
     pub(crate) fn add(&mut self, text: &[u8]) {
         token::for_each(text, |token| {
             if let Some(middle) = token::uuid_middle(text, token) {
-                self.ids.insert(token::id_key(&middle.to_ascii_lowercase()));
+                self.long_ids.insert(token::id_key(&middle.to_ascii_lowercase()));
             }
             let short = token.short(text);
             if short.is_some_and(|short| self.recent.has_seen(short)) {
@@ -153,13 +165,14 @@ impl Collector {
             }
             match ShortNumber::of(&self.folded) {
                 Some(number) => self.numbers.insert(number),
-                None => self.ids.insert(token::id_key(&self.folded)),
+                None if self.folded.len() < MIN_LONG => self.ids.insert(token::id_key(&self.folded)),
+                None => self.long_ids.insert(token::id_key(&self.folded)),
             }
             if token.beyond_hex && short.is_none_or(has_run) {
                 self.add_runs();
             }
-            if self.folded.len() > self.long.others {
-                self.long.insert(&self.folded);
+            if self.folded.len() > self.longest.others {
+                self.longest.insert(&self.folded, LONG_ID_BYTES);
             }
         });
     }
@@ -310,7 +323,7 @@ impl KeySet {
     }
 }
 
-/// The longest ids of a block, letter by letter.
+/// The longest ids of a block or a group, letter by letter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct LongIds {
     /// Every id longer than this, in folded bytes, is in `ids`.
@@ -320,19 +333,35 @@ struct LongIds {
 }
 
 impl LongIds {
-    /// `id` is longer than `others`.
-    fn insert(&mut self, id: &[u8]) {
+    /// `id` is longer than `others`; no more than `max_bytes` of ids are kept.
+    fn insert(&mut self, id: &[u8], max_bytes: usize) {
         if self.ids.iter().any(|known| known.as_ref() == id) {
             return;
         }
         self.ids.push(id.into());
         self.bytes += id.len();
-        while self.bytes > LONG_ID_BYTES {
+        while self.bytes > max_bytes {
             // All ids of the shortest length go: then one number says what is left.
-            self.others = self.ids.iter().map(|id| id.len()).min().unwrap_or(0);
-            self.ids.retain(|id| id.len() > self.others);
-            self.bytes = self.ids.iter().map(|id| id.len()).sum();
+            self.keep_beyond(self.ids.iter().map(|id| id.len()).min().unwrap_or(0));
         }
+    }
+
+    /// Adds what is known of others' ids.
+    fn add(&mut self, further: &Self, max_bytes: usize) {
+        if further.others > self.others {
+            self.keep_beyond(further.others);
+        }
+        for id in &further.ids {
+            if id.len() > self.others {
+                self.insert(id, max_bytes);
+            }
+        }
+    }
+
+    fn keep_beyond(&mut self, len: usize) {
+        self.others = len;
+        self.ids.retain(|id| id.len() > len);
+        self.bytes = self.ids.iter().map(|id| id.len()).sum();
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -349,20 +378,38 @@ impl LongIds {
 pub(crate) struct SoughtId {
     key: u64,
     number: Option<ShortNumber>,
+    is_long: bool,
 }
 
 impl SoughtId {
     /// Of its folded bytes.
     pub(crate) fn of(folded: &[u8]) -> Self {
-        Self { key: token::id_key(folded), number: ShortNumber::of(folded) }
+        let is_long = folded.len() >= MIN_LONG;
+        Self { key: token::id_key(folded), number: ShortNumber::of(folded), is_long }
+    }
+
+    /// Of the groups in the middle of a UUID, which together are one more id, see [`token::uuid_middle`].
+    pub(crate) fn of_uuid_middle(middle: &[u8]) -> Self {
+        Self { is_long: true, ..Self::of(&middle.to_ascii_lowercase()) }
+    }
+
+    /// Whether the group of a block that has it knows of it.
+    pub(crate) const fn is_long(self) -> bool {
+        self.is_long
     }
 }
 
-/// The ids of a block, as far as they are known.
+/// Appends the checksum of an [`IdFilter`] that is complete but for it.
+fn seal(ids: &mut Vec<u8>) {
+    let checksum = crc(ids);
+    ids.extend_from_slice(&checksum.to_le_bytes());
+}
+
+/// The ids of a block, or the long ids of a group, as far as they are known.
 #[derive(Clone, Debug)]
 pub(crate) struct IdFilter<'a> {
     filter: Filter<'a>,
-    /// `None` in filters of older builds, which have the keys of short numbers too.
+    /// `None` in filters of older builds, which have the keys of short numbers too, and in those of groups, which have neither.
     numbers: Option<ShortSets<'a>>,
     others: usize,
     long: Vec<&'a [u8]>,
@@ -416,14 +463,14 @@ mod tests {
         for i in 0..1000_u32 {
             let id = format!("{i:032}");
             if id.len() > long.others {
-                long.insert(id.as_bytes());
+                long.insert(id.as_bytes(), LONG_ID_BYTES);
             }
         }
         assert_eq!((long.others, long.ids.len()), (32, 0));
-        long.insert(&[b'7'; 64]);
-        long.insert(&[b'7'; 64]);
+        long.insert(&[b'7'; 64], LONG_ID_BYTES);
+        long.insert(&[b'7'; 64], LONG_ID_BYTES);
         assert_eq!((long.others, long.ids.len()), (32, 1));
-        long.insert(&[b'8'; 600]);
+        long.insert(&[b'8'; 600], LONG_ID_BYTES);
         assert_eq!((long.others, long.ids.len()), (600, 0));
     }
 

@@ -43,17 +43,37 @@ struct Loaded {
     spans: Vec<(u32, u32)>,
 }
 
-/// Filters in memory, by part and number of the piece. Shared by all parts of a data folder.
+/// Filters in memory, by part and number of the piece or of the group. Shared by all parts of a data folder.
 #[derive(Debug)]
-pub(crate) struct FilterCache(Cache<(PartId, usize), Loaded>);
+pub(crate) struct FilterCache {
+    pieces: Cache<(PartId, usize), Loaded>,
+    /// Apart from those: each query for a long id asks all of them, and few others.
+    groups: Cache<(PartId, u32), Vec<u8>>,
+}
 
 impl FilterCache {
-    pub(crate) fn new(max_bytes: ByteSize) -> Self {
-        Self(Cache::new(max_bytes.0))
+    /// With so many bytes for the filters of blocks, and those of groups.
+    pub(crate) fn new(max_bytes: ByteSize, max_group_bytes: ByteSize) -> Self {
+        Self { pieces: Cache::new(max_bytes.0), groups: Cache::new(max_group_bytes.0) }
+    }
+
+    /// The filter of a group; nothing where it is damaged, which is told once.
+    pub(super) fn group(&self, part: &Part, number: u32) -> Result<Arc<Vec<u8>>, BlockError> {
+        self.groups.get((part.id, number), || {
+            let bytes = match part.read_group(number) {
+                Err(error @ BlockError::Damaged { .. }) => {
+                    tracing::warn!(%error, "ids of a group of blocks are damaged, searching without them");
+                    Vec::new()
+                }
+                read => read?,
+            };
+            let len = bytes.len() as u64;
+            Ok((bytes, len))
+        })
     }
 
     fn piece(&self, part: &Part, number: usize) -> Result<Arc<Loaded>, BlockError> {
-        self.0.get((part.id, number), || {
+        self.pieces.get((part.id, number), || {
             let piece = part.load(number)?;
             let bytes = piece.bytes.len() as u64;
             Ok((piece, bytes))

@@ -1,6 +1,7 @@
 //! The fixed and the repeated pieces of a part file: preamble, directory, trailer.
 
 use super::dictionaries::DictionaryPlace;
+use super::groups::Groups;
 use super::{PartId, Place};
 use crate::TimeRange;
 use crate::block::{BlockMeta, FORMAT, HeaderError, Input, Malformed, Summary, crc, put_varint};
@@ -105,6 +106,7 @@ pub(super) struct Footer {
     pub(super) dictionaries: Vec<DictionaryPlace>,
     /// What each block cannot hold, where that is known; empty where it is of none.
     pub(super) summaries: Vec<Option<Box<Summary>>>,
+    pub(super) groups: Groups,
 }
 
 impl Footer {
@@ -132,6 +134,7 @@ impl Footer {
                 None => Summary::encode_unknown(&mut out),
             }
         }
+        self.groups.encode(&mut out);
         out
     }
 
@@ -167,6 +170,9 @@ impl Footer {
             for _ in 0..footer.blocks.len() {
                 footer.summaries.push(Summary::decode(&mut input)?.map(Box::new));
             }
+        }
+        if !input.is_empty() {
+            footer.groups = Groups::decode(&mut input, footer.blocks.len())?;
         }
         if input.is_empty() { Ok(footer) } else { Err(Malformed("end of the directory")) }
     }

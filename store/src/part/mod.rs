@@ -1,11 +1,12 @@
 //! A part: one immutable file with blocks of one time window, made by a flush or a merge.
 //!
 //! ```text
-//! file       = preamble (block | dictionary)* filters dictionary* footer trailer
+//! file       = preamble (block | dictionary)* filters groups dictionary* footer trailer
 //! block      = "BNBL" header length u32, CRC u32, header, columns
 //! dictionary = "BNDI" the same; once before the filters, once behind them
 //! filters    = the filter of each block, one after the other
-//! footer     = directory of the blocks: place, what its header knows, place of its filter; of the dictionaries: place
+//! groups     = the filter of each group of blocks
+//! footer     = directory of the blocks: place, what its header knows, place of its filter; of the dictionaries, of the groups: place
 //! trailer    = places, length and CRC of the footer; its fixed length makes it the file's way in
 //! ```
 //! The file is complete and synced before it has its final name. A part never changes. One whose trailer
@@ -16,6 +17,7 @@ mod dictionaries;
 mod file;
 mod filters;
 mod footer;
+mod groups;
 #[cfg(test)]
 mod harm;
 mod phrases;
@@ -79,11 +81,14 @@ pub(crate) struct Part {
     dictionaries: Arc<Dictionaries>,
     /// What each block cannot hold, where that is known; empty where it is of none.
     summaries: Vec<Option<Box<Summary>>>,
+    groups: groups::Groups,
 }
 
 /// A block to be copied into another part without a change.
 #[derive(Debug)]
 pub(crate) struct RawBlock {
+    /// In the part it comes from.
+    number: u32,
     meta: BlockMeta,
     header: Vec<u8>,
     columns: Vec<u8>,
@@ -126,12 +131,12 @@ impl Part {
             }
             Err(error) => return Err(error),
         };
-        let Footer { blocks, places, dictionaries, summaries } = footer;
+        let Footer { blocks, places, dictionaries, summaries, groups } = footer;
         let pieces = filters::pieces(&places);
         let Preamble { id, window, .. } = preamble;
         let dictionaries =
             Arc::new(Dictionaries::new(Arc::clone(&file), id, dictionaries, Arc::clone(cache)));
-        Ok(Self { file, id, window, blocks, places, pieces, salvaged, dictionaries, summaries })
+        Ok(Self { file, id, window, blocks, places, pieces, salvaged, dictionaries, summaries, groups })
     }
 
     fn read_footer(file: &Arc<PartFile>) -> Result<Footer, BlockError> {
@@ -214,7 +219,7 @@ impl Part {
         let block = self.read(number)?;
         let terms = terms::Collector::default().collect(&block, meta.runs_complete)?;
         let (dictionary, summary) = (decoded.dictionary(), block.summary()?);
-        Ok(RawBlock { meta: meta.clone(), header, columns, dictionary, terms, summary })
+        Ok(RawBlock { number, meta: meta.clone(), header, columns, dictionary, terms, summary })
     }
 
     /// The distinct words of every block, by number, read from the blocks themselves; none for a block

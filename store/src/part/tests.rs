@@ -170,7 +170,7 @@ fn a_flipped_bit_is_an_error_or_changes_nothing() {
     let records = service_records(60);
     write(&path, &[&records[..30], &records[30..]]);
     let bytes = std::fs::read(&path).unwrap();
-    let cache = FilterCache::new(crate::config::ByteSize(1 << 20));
+    let mib = crate::config::ByteSize(1 << 20);
     let mut errors = 0;
     for at in 0..bytes.len() {
         let mut harmed = bytes.clone();
@@ -183,8 +183,12 @@ fn a_flipped_bit_is_an_error_or_changes_nothing() {
             Err(error) => panic!("byte {at}: {error}"),
         }
         if let Ok(part) = Part::open(&path) {
+            let cache = FilterCache::new(mib, mib);
             let id = crate::terms::SoughtId::of(b"59");
             assert_ne!(part.with_ids(1, &cache, |ids| ids.may_contain(id)), Some(false), "byte {at}");
+            let id = crate::terms::SoughtId::of(records[59].pair("trace_id").unwrap().as_bytes());
+            let ask = |group| part.with_long_ids(group, &cache, |ids| ids.may_contain(id));
+            assert_ne!(part.group_of(1).and_then(ask), Some(false), "byte {at}");
         }
     }
     assert!(errors > bytes.len() / 2, "{errors} of {} flips noticed", bytes.len());

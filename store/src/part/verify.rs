@@ -15,9 +15,11 @@ impl Part {
             self.check_places(&mut damage);
         }
         damage.extend(self.dictionaries.damage());
+        let groups = self.check_groups(&mut damage);
         for (number, meta) in self.blocks.iter().enumerate() {
             let number = number as u32;
-            if let Err(error) = self.check_block(number, meta) {
+            let group = self.groups.of(number).and_then(|group| groups.get(group as usize)?.as_deref());
+            if let Err(error) = self.check_block(number, meta, group) {
                 damage.push(error.to_string());
             }
             if self.salvaged.is_none()
@@ -29,7 +31,7 @@ impl Part {
         damage
     }
 
-    /// Blocks, dictionaries and filters must follow each other without a gap, between preamble and directory.
+    /// Blocks, dictionaries, filters and groups must follow each other without a gap, between preamble and directory.
     fn check_places(&self, damage: &mut Vec<String>) {
         let mut at = PREAMBLE_LEN as u64;
         let mut dictionaries = self.dictionaries.places().iter().peekable();
@@ -50,6 +52,12 @@ impl Part {
                 damage.push(self.file.damaged(number as u32, "place of the filter").to_string());
             }
             at = place.filter_at + u64::from(place.filter_len);
+        }
+        for group in &self.groups.groups {
+            if group.at != at {
+                damage.push(self.file.damaged(0, "place of a group").to_string());
+            }
+            at = group.at + u64::from(group.len);
         }
         for dictionary in dictionaries {
             if dictionary.at != at {
@@ -73,8 +81,14 @@ impl Part {
             .map_or(0, |trailer| u64::from(trailer.footer_len))
     }
 
-    fn check_block(&self, number: u32, meta: &BlockMeta) -> Result<(), BlockError> {
-        self.read_raw(number)?; // every checksum, those of columns that nobody asks for included
+    /// The filter of each group, where it is whole.
+    fn check_groups(&self, damage: &mut Vec<String>) -> Vec<Option<Vec<u8>>> {
+        let groups = (0..self.groups.groups.len() as u32).map(|group| self.read_group(group));
+        groups.map(|read| read.map_err(|error| damage.push(error.to_string())).ok()).collect()
+    }
+
+    fn check_block(&self, number: u32, meta: &BlockMeta, group: Option<&[u8]>) -> Result<(), BlockError> {
+        let raw = self.read_raw(number)?; // every checksum, those of columns that nobody asks for included
         let block = self.read(number)?;
         block.pairs()?;
         let wrong = |what| Err(self.file.damaged(number, what));
@@ -92,6 +106,11 @@ impl Part {
             && block.summary()? != summary.as_deref().cloned()
         {
             return wrong("what the directory says it cannot hold");
+        }
+        if let Some(group) = group.and_then(|group| IdFilter::decode(group).ok())
+            && !raw.terms.long_ids.are_known(&group)
+        {
+            return wrong("ids that its group does not know of");
         }
         Ok(())
     }

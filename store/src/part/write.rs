@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::dictionaries::{DICTIONARY_MAGIC, DictionaryPlace};
 use super::footer::{Footer, Preamble, Trailer};
+use super::groups::GroupBuilder;
 use super::{BLOCK_MAGIC, Part, PartId, Place, RawBlock, prefix};
 use crate::TimeRange;
 use crate::block::{self, Block, BlockError, BlockMeta, EncodedDictionary, Encoder, Summary};
@@ -26,6 +27,7 @@ pub(crate) struct PartWriter {
     /// Those with templates, by number, to be written once more at the end.
     dictionaries: Vec<(u64, EncodedDictionary)>,
     filters: Vec<u8>,
+    groups: GroupBuilder,
     collector: terms::Collector,
     words: Vec<BlockWords>,
 }
@@ -86,11 +88,19 @@ impl PartWriter {
             footer: Footer::default(),
             dictionaries: Vec::new(),
             filters: Vec::new(),
+            groups: GroupBuilder::default(),
             collector: terms::Collector::default(),
             words: Vec::new(),
         };
         writer.write(&Preamble { id, window }.encode())?;
         Ok(writer)
+    }
+
+    /// Makes groups of fewer ids.
+    #[cfg(test)]
+    pub(crate) fn with_max_group_ids(mut self, max_ids: usize) -> Self {
+        self.groups = GroupBuilder::with_max_ids(max_ids);
+        self
     }
 
     /// Appends a block; `min_seq` is the lowest commit that holds one of its records.
@@ -100,6 +110,7 @@ impl PartWriter {
     pub(crate) fn add(&mut self, block: &Block, min_seq: u64) -> Result<(), AddError> {
         let (encoded, terms) = self.encoder.encode(block, min_seq, &mut self.collector)?;
         let header = encoded.header.encode();
+        self.groups.add(&terms.long_ids);
         Ok(self.append(encoded.header.meta, (&header, &encoded.columns), terms, encoded.summary)?)
     }
 
@@ -113,6 +124,7 @@ impl PartWriter {
         {
             self.write_dictionary(id, from.dictionaries.read_raw(id, 0)?)?;
         }
+        self.groups.add_copied(&raw.terms.long_ids, from, raw.number);
         Ok(self.append(raw.meta, (&raw.header, &raw.columns), raw.terms, raw.summary)?)
     }
 
@@ -176,6 +188,9 @@ impl PartWriter {
             place.filter_at += self.len;
         }
         let filters = std::mem::take(&mut self.filters);
+        self.write(&filters)?;
+        let (groups, filters) = std::mem::take(&mut self.groups).finish(&self.footer.places, self.len);
+        self.footer.groups = groups;
         self.write(&filters)?;
         for (id, dictionary) in std::mem::take(&mut self.dictionaries) {
             self.write_piece(id, &dictionary)?;

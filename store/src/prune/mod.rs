@@ -66,6 +66,8 @@ pub(crate) struct Plan {
     patterns: Vec<WordPattern>,
     /// Texts that every match holds as they are.
     phrases: Vec<Phrase>,
+    /// Whether groups of blocks can tell something.
+    asks_groups: bool,
 }
 
 /// A plan and the blocks of one part, held against each other.
@@ -78,6 +80,17 @@ pub(crate) struct Judge<'a> {
     first_in_index: Option<u32>,
     phrases: PhrasesInPart<'a>,
     cache: &'a FilterCache,
+    /// By number of the group, once it was asked: whether it has what is needed.
+    groups: Vec<Option<bool>>,
+}
+
+/// What is known of ids.
+#[derive(Clone, Copy, Debug)]
+enum Ids<'a> {
+    Nothing,
+    /// Of a group of blocks: its long ids.
+    Group(&'a IdFilter<'a>),
+    Block(&'a IdFilter<'a>),
 }
 
 /// What the word index of one window says to a plan.
@@ -106,7 +119,8 @@ impl Plan {
         let need = compiler.compile(prune);
         let mut phrases = Vec::new();
         collect_phrases(prune, &mut phrases);
-        Self { need, patterns: compiler.patterns, phrases }
+        let asks_groups = need.asks_groups();
+        Self { need, patterns: compiler.patterns, phrases, asks_groups }
     }
 
     /// Whether every block would be kept: nothing needs to be asked.
@@ -118,7 +132,7 @@ impl Plan {
     #[cfg(fuzzing)]
     pub(crate) fn has_words(&self, has_word: impl Fn(&WordPattern) -> bool, runs_complete: bool) -> bool {
         let has = |pattern: usize, or_run| has_word(&self.patterns[pattern]) || (or_run && !runs_complete);
-        self.need.holds(&has, None)
+        self.need.holds(&has, Ids::Nothing)
     }
 
     /// Whether records with these terms may hold a match; without `words` or `ids`, as far as the others tell.
@@ -132,7 +146,7 @@ impl Plan {
             Some(words) => words.have(&self.patterns[pattern]) || (or_run && !runs_complete),
             None => true,
         };
-        self.need.holds(&has_word, ids)
+        self.need.holds(&has_word, ids.map_or(Ids::Nothing, Ids::Block))
     }
 
     /// Asks the word index of a window, once for all its blocks.
@@ -153,7 +167,7 @@ impl Plan {
     ) -> Judge<'a> {
         let first_in_index = words.index.and_then(|index| index.first_block(part));
         let phrases = PhrasesInPart::new(part, &self.phrases);
-        Judge { plan: self, part, words, first_in_index, phrases, cache }
+        Judge { plan: self, part, words, first_in_index, phrases, cache, groups: Vec::new() }
     }
 }
 
@@ -167,16 +181,39 @@ impl Judge<'_> {
             _ => true,
         };
         let need = &self.plan.need;
-        if !need.holds(&has_word, None) || !self.phrases.may_be_in(number) {
+        if !need.holds(&has_word, Ids::Nothing) {
+            return Verdict::DroppedByWords;
+        }
+        // Before the phrases: a group is asked once for all its blocks.
+        if self.plan.asks_groups && !self.group_may_hold(number) {
+            return Verdict::DroppedByIds;
+        }
+        if !self.phrases.may_be_in(number) {
             return Verdict::DroppedByWords;
         }
         if !need.asks_ids() {
             return Verdict::Keep;
         }
-        match self.part.with_ids(number, self.cache, |ids| need.holds(&has_word, Some(ids))) {
+        match self.part.with_ids(number, self.cache, |ids| need.holds(&has_word, Ids::Block(ids))) {
             Some(false) => Verdict::DroppedByIds,
             _ => Verdict::Keep,
         }
+    }
+
+    /// Whether the long ids of the group of block `number` allow a match in one of its blocks.
+    fn group_may_hold(&mut self, number: u32) -> bool {
+        let Some(group) = self.part.group_of(number) else { return true };
+        if let Some(Some(known)) = self.groups.get(group as usize) {
+            return *known;
+        }
+        let need = &self.plan.need;
+        let ask = |ids: &IdFilter<'_>| need.holds(&|_, _| true, Ids::Group(ids));
+        let may_hold = self.part.with_long_ids(group, self.cache, ask) != Some(false);
+        if self.groups.len() <= group as usize {
+            self.groups.resize(group as usize + 1, None);
+        }
+        self.groups[group as usize] = Some(may_hold);
+        may_hold
     }
 }
 
@@ -200,15 +237,22 @@ impl WordHits<'_> {
 }
 
 impl Need {
-    /// Whether a block has what is needed; without `ids`, as far as words tell.
-    fn holds(&self, has_word: &impl Fn(usize, bool) -> bool, ids: Option<&IdFilter<'_>>) -> bool {
+    /// Whether a block has what is needed, as far as words and `ids` tell.
+    fn holds(&self, has_word: &impl Fn(usize, bool) -> bool, ids: Ids<'_>) -> bool {
         match self {
             Self::Nothing => true,
             Self::Word { pattern, or_run } => has_word(*pattern, *or_run),
-            Self::Id(id) => ids.is_none_or(|ids| ids.may_contain(*id)),
-            Self::LongerId(part) => {
-                ids.is_none_or(|ids| ids.may_contain_longer(part.text.len(), |id| part.fits(id)))
-            }
+            Self::Id(id) => match ids {
+                Ids::Nothing => true,
+                Ids::Group(ids) => !id.is_long() || ids.may_contain(*id),
+                Ids::Block(ids) => ids.may_contain(*id),
+            },
+            Self::LongerId(part) => match ids {
+                Ids::Nothing => true,
+                Ids::Group(ids) | Ids::Block(ids) => {
+                    ids.may_contain_longer(part.text.len(), |id| part.fits(id))
+                }
+            },
             Self::All(needs) => needs.iter().all(|need| need.holds(has_word, ids)),
             Self::One(needs) => needs.iter().any(|need| need.holds(has_word, ids)),
         }
@@ -219,6 +263,15 @@ impl Need {
             Self::Nothing | Self::Word { .. } => false,
             Self::Id(_) | Self::LongerId(_) => true,
             Self::All(needs) | Self::One(needs) => needs.iter().any(Self::asks_ids),
+        }
+    }
+
+    fn asks_groups(&self) -> bool {
+        match self {
+            // Nearly each group has ids longer than the text.
+            Self::Nothing | Self::Word { .. } | Self::LongerId(_) => false,
+            Self::Id(id) => id.is_long(),
+            Self::All(needs) | Self::One(needs) => needs.iter().any(Self::asks_groups),
         }
     }
 }

@@ -12,6 +12,8 @@
 //!
 //! Words stand for runs of letters too (see `terms`), but only those of four letters and more that are not
 //! all hex digits; for others a longer id has to be ruled out as well.
+//!
+//! Long ids are asked of the filter of the block's group too, which has no others.
 
 use super::{Prune, Text};
 use crate::index::WordPattern;
@@ -88,7 +90,7 @@ impl Compiler {
                 needs.push(Need::Id(SoughtId::of(&pattern.text)));
             }
             if let Some(middle) = token::uuid_middle(body, token) {
-                needs.push(Need::Id(SoughtId::of(&middle.to_ascii_lowercase())));
+                needs.push(Need::Id(SoughtId::of_uuid_middle(middle)));
             }
         });
         if needs.is_empty() { Need::Nothing } else { Need::All(needs) }

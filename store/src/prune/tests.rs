@@ -26,10 +26,11 @@ fn record(line: Vec<u8>, value: Option<String>) -> Record {
     }
 }
 
-/// A part in `dir`, and the word index of its window.
-fn write(dir: &Path, blocks: &[Vec<Record>]) -> (Part, WordIndex) {
+/// A part in `dir`, and the word index of its window. Groups have about `group_ids` long ids.
+fn write(dir: &Path, blocks: &[Vec<Record>], group_ids: usize) -> (Part, WordIndex) {
     let path = dir.join("part-1.blk");
-    let mut writer = PartWriter::create(&path, PartId(1), TimeRange::ALL).unwrap();
+    let writer = PartWriter::create(&path, PartId(1), TimeRange::ALL).unwrap();
+    let mut writer = writer.with_max_group_ids(group_ids);
     for records in blocks {
         let labels = Arc::clone(&records[0].labels);
         writer.add(&Block::from_records(StreamId(1), labels, records.iter()), 0).unwrap();
@@ -40,6 +41,22 @@ fn write(dir: &Path, blocks: &[Vec<Record>]) -> (Part, WordIndex) {
     index.commit().unwrap();
     index.close().unwrap();
     (Part::open(&path).unwrap(), WordIndex::open(&dir.join("index")).unwrap())
+}
+
+/// The part in another one, as a merge has it: blocks `added` as new ones, all others copied, in another order.
+fn merged(dir: &Path, from: &Part, added: &[usize]) -> (Part, Vec<usize>) {
+    let path = dir.join("part-2.blk");
+    let mut writer = PartWriter::create(&path, PartId(2), TimeRange::ALL).unwrap();
+    let order: Vec<usize> = (0..from.blocks().len()).rev().collect();
+    for number in &order {
+        if added.contains(number) {
+            writer.add(&from.read(*number as u32).unwrap(), 0).unwrap();
+        } else {
+            writer.add_raw(from.read_raw(*number as u32).unwrap(), from).unwrap();
+        }
+    }
+    writer.finish().unwrap();
+    (Part::open(&path).unwrap(), order)
 }
 
 fn piece() -> impl Strategy<Value = Vec<u8>> {
@@ -54,6 +71,9 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         1 => "[a-zA-Z]{20,40}",
         1 => "[a-z]{120,140}",
         1 => "[0-9]{1,6}",
+        1 => prop::sample::select(vec![
+            "4bf92f3577b34da6a3ce929d0e0e4736", "4bf92f3577b34da6", "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+        ]).prop_map(str::to_owned),
         1 => any::<String>(),
     ];
     prop_oneof![12 => text.prop_map(String::into_bytes), 1 => prop::collection::vec(any::<u8>(), 1..6)]
@@ -159,10 +179,14 @@ proptest! {
     fn no_block_with_a_match_is_dropped(
         blocks in prop::collection::vec(prop::collection::vec(arb_record(), 1..4), 1..8),
         cuts in prop::collection::vec((cut(), cut()), 1..60),
+        group_ids in prop::sample::select(vec![1, 3, 10, 1000]),
+        added in prop::collection::vec(0..8_usize, 0..4),
     ) {
         let dir = tempfile::tempdir().unwrap();
-        let (part, index) = write(dir.path(), &blocks);
-        let cache = FilterCache::new(ByteSize(1 << 20));
+        let (part, index) = write(dir.path(), &blocks, group_ids);
+        let (merged, order) = merged(dir.path(), &part, &added);
+        prop_assert_eq!((part.damage(), merged.damage()), (Vec::new(), Vec::new()));
+        let cache = FilterCache::new(ByteSize(1 << 20), ByteSize(1 << 20));
         let records: Vec<&Record> = blocks.iter().flatten().collect();
         for (one, other) in cuts {
             let (text, second) = (Prune::Text(one.from(&records)), Prune::Text(other.from(&records)));
@@ -177,6 +201,12 @@ proptest! {
                 let (words, no_words) = (plan.words(&index).unwrap(), WordHits::unknown());
                 let mut judge = plan.judge(&part, &words, &cache);
                 let mut without_words = plan.judge(&part, &no_words, &cache);
+                let mut of_merged = plan.judge(&merged, &no_words, &cache);
+                for (number, block) in order.iter().enumerate() {
+                    let hit = blocks[*block].iter().find(|record| fulfils(record, &prune));
+                    let kept = of_merged.verdict(number as u32) == Verdict::Keep;
+                    prop_assert!(hit.is_none() || kept, "{prune:?} {hit:?} {plan:?} in another part");
+                }
                 for (number, block) in blocks.iter().enumerate() {
                     let verdict = judge.verdict(number as u32);
                     let hit = block.iter().find(|record| fulfils(record, &prune));
@@ -205,8 +235,8 @@ fn service_blocks(blocks: u32) -> Vec<Vec<Record>> {
 fn needles_leave_few_blocks() {
     let dir = tempfile::tempdir().unwrap();
     let blocks = service_blocks(300);
-    let (part, index) = write(dir.path(), &blocks);
-    let cache = FilterCache::new(ByteSize(1 << 20));
+    let (part, index) = write(dir.path(), &blocks, 1 << 17);
+    let cache = FilterCache::new(ByteSize(1 << 20), ByteSize(1 << 20));
     let kept = |prune: &Prune| {
         let plan = Plan::new(prune);
         let words = plan.words(&index).unwrap();
@@ -231,4 +261,42 @@ fn needles_leave_few_blocks() {
     assert_eq!(kept(&Prune::Text(Text::substring("acceptance"))), [0_u32; 0]);
     assert_eq!(kept(&Prune::Or(Vec::new())), [0_u32; 0]);
     assert_eq!(kept(&Prune::Any).len(), 300);
+}
+
+#[test]
+fn an_id_of_no_block_passes_the_filter_of_a_group_or_of_blocks_but_hardly_both() {
+    let dir = tempfile::tempdir().unwrap();
+    let (part, _) = write(dir.path(), &service_blocks(300), 1 << 17);
+    let (merged, _) = merged(dir.path(), &part, &[]);
+    let cache = FilterCache::new(ByteSize(1 << 20), ByteSize(1 << 20));
+    let ids = |salt: &str| -> Vec<String> {
+        let id = |n: u32| format!("{:032x}", xxhash_rust::xxh3::xxh3_128(format!("{salt}{n}").as_bytes()));
+        (0..256).map(id).collect()
+    };
+    let uuid = |id: &String| {
+        let groups = [0..8, 8..12, 12..16, 16..20, 20..32];
+        groups.map(|group| id.get(group).unwrap().to_owned()).join("-")
+    };
+    let uuids: Vec<String> = ids("uuid").iter().map(uuid).collect();
+    let text = |id: &String| Prune::Text(Text::substring(id.as_str()));
+    let pair = |id: &String| Prune::Pair { name: "trace_id".to_owned(), value: id.clone() };
+    let asked: Vec<Prune> = ids("id").iter().map(text).chain(ids("pair").iter().map(pair)).collect();
+    let uuids: Vec<Prune> = uuids.iter().map(text).collect();
+    for part in [&part, &merged] {
+        let groups: Vec<Option<u32>> = (0..300).map(|number| part.group_of(number)).collect();
+        assert_eq!(groups, [Some(0); 300]);
+        let kept = |asked: &[Prune]| -> usize {
+            let plans = asked.iter().map(Plan::new);
+            plans
+                .map(|plan| {
+                    let words = WordHits::unknown();
+                    let mut judge = plan.judge(part, &words, &cache);
+                    (0..300).filter(|number| judge.verdict(*number) == Verdict::Keep).count()
+                })
+                .sum()
+        };
+        // 512 ids, 300 blocks: by the filters of blocks alone it would be some 600.
+        let found = (kept(&asked), kept(&uuids));
+        assert!(found.0 < 30 && found.1 == 0, "{found:?}");
+    }
 }

@@ -28,8 +28,9 @@ use words::WordIndexes;
 pub use snapshot::{BlockQuery, BlockRef, Candidates, Snapshot};
 pub use stats::{Stats, WindowStats};
 
-/// Memory for id filters between queries: those of some seven million lines.
+/// Memory for id filters between queries: those of blocks with some seven million lines, of groups with some hundred million.
 const FILTER_CACHE: ByteSize = ByteSize(64 << 20);
+const GROUP_CACHE: ByteSize = ByteSize(24 << 20);
 
 /// A stream and its labels.
 #[derive(Clone, Debug)]
@@ -94,7 +95,7 @@ impl Reader {
             spans: Mutex::new(SpanReader::open(dir)?),
             follower: Some(Mutex::new(Follower::open(dir)?)),
             open_parts: OpenParts::default(),
-            filters: FilterCache::new(FILTER_CACHE),
+            filters: FilterCache::new(FILTER_CACHE, GROUP_CACHE),
             words: WordIndexes::default(),
         });
         inner.refresh()?;
@@ -111,7 +112,7 @@ impl Reader {
             spans: Mutex::new(SpanReader::open(dir)?),
             follower: None,
             open_parts: OpenParts::default(),
-            filters: FilterCache::new(FILTER_CACHE),
+            filters: FilterCache::new(FILTER_CACHE, GROUP_CACHE),
             words: WordIndexes::default(),
         };
         Ok(Self { inner: Arc::new(inner) })

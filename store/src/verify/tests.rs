@@ -9,14 +9,14 @@ use crate::{Config, Labels, Level, Record};
 fn seeded(i: i64) -> Record {
     Record {
         timestamp_ns: 1_700_000_000_000_000_000 + i,
-        labels: Arc::new(Labels::new([("service_name", "seeded")])),
+        labels: Arc::new(Labels::new([("service_name", ["seeded", "sown"][i as usize % 2])])),
         line: format!("request {i} of 4bf92f3577b34da6a3ce929d0e0e{i:04x} failed").into_bytes().into(),
         level: Level::Error,
         pairs: Vec::new(),
     }
 }
 
-/// A folder with a part, an index, and a batch that is not yet in a part.
+/// A folder with a part of two blocks, which make a group, an index, and a batch that is not yet in a part.
 fn folder(dir: &Path) {
     let writer = Writer::open(dir, &Config::default(), &prometheus::Registry::new()).unwrap();
     for (round, flush) in [(0, true), (1, false)] {
