@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::dense;
 use super::encode::{ONE_LENGTH, SOME_ABSENT, code};
 use super::header::{ColumnMeta, decode_origin};
 use super::lines::Lines;
@@ -11,9 +12,6 @@ use super::wire::{Input, Malformed};
 use crate::{Level, Pair};
 
 pub(crate) fn timestamps(column: &ColumnMeta, raw: &[u8], records: usize) -> Result<Vec<i64>, Malformed> {
-    if column.encoding != code::TIMESTAMPS_DELTA {
-        return Err(Malformed("encoding of the timestamps"));
-    }
     let mut input = Input::new(raw);
     let exponent = input.u8("scale of the timestamps")?;
     if exponent > 9 {
@@ -21,17 +19,32 @@ pub(crate) fn timestamps(column: &ColumnMeta, raw: &[u8], records: usize) -> Res
     }
     let scale = 10_i64.pow(u32::from(exponent));
     let mut time = input.signed("timestamp")?;
-    let mut step = 0_i64;
     let mut timestamps = Vec::with_capacity(records);
     timestamps.push(time);
-    for _ in 1..records {
-        step = step.wrapping_add(input.signed("timestamp")?);
+    let mut add = |step: i64| {
         let next = time.wrapping_add(step.wrapping_mul(scale));
         if next < time {
             return Err(Malformed("order of the timestamps"));
         }
         time = next;
         timestamps.push(time);
+        Ok(())
+    };
+    match column.encoding {
+        code::TIMESTAMPS_DELTA => {
+            let mut step = 0_i64;
+            for _ in 1..records {
+                step = step.wrapping_add(input.signed("timestamp")?);
+                add(step)?;
+            }
+        }
+        code::TIMESTAMPS_STEPS => {
+            let least = input.varint("least step of the timestamps")?;
+            for step in dense::take(&mut input, least, records.saturating_sub(1))? {
+                add(step.cast_signed())?;
+            }
+        }
+        _ => return Err(Malformed("encoding of the timestamps")),
     }
     end(&input, timestamps)
 }

@@ -9,7 +9,7 @@
 //! into another part together with it.
 
 use super::header::{ColumnMeta, HeaderError, Role};
-use super::pack::{self, Packer};
+use super::pack::{PackedColumns, Packer};
 use super::shapes::{Bounds, Builder, Column, Encoded, Scratch, Table, Templates, encode_templates};
 use super::wire::{Input, Malformed, put_varint};
 
@@ -66,15 +66,12 @@ fn piece(
     columns: Vec<(Role, Encoded)>,
     packer: &mut Packer,
 ) -> std::io::Result<Option<EncodedDictionary>> {
-    let mut header = DictionaryHeader { id, columns: Vec::new() };
-    let mut bytes = Vec::new();
-    for (role, Encoded { encoding, params, raw, .. }) in columns {
-        let start = bytes.len();
-        let packing = packer.pack(&raw, &mut bytes)?;
-        let stored = &bytes[start..];
-        let (raw_len, stored_len, crc) = (raw.len() as u32, stored.len() as u32, pack::crc(stored));
-        header.columns.push(ColumnMeta { role, encoding, params, packing, raw_len, stored_len, crc });
+    let mut packed = PackedColumns::default();
+    for (role, column) in columns {
+        packed.add_smaller(packer, role, &column)?;
     }
+    let PackedColumns { directory, bytes } = packed;
+    let header = DictionaryHeader { id, columns: directory };
     let found = !header.columns.is_empty();
     let has_templates = header.has_templates();
     Ok(found.then(|| EncodedDictionary { header: header.encode(), columns: bytes, has_templates }))

@@ -4,12 +4,13 @@
 
 use std::io;
 
+use super::dense;
 use super::dictionary::{self, EncodedDictionary};
-use super::header::{BlockMeta, ColumnMeta, Header, Role, origin_code};
+use super::header::{BlockMeta, Header, Role, origin_code};
 use super::lines::Lines;
-use super::pack::{self, Packer};
+use super::pack::{PackedColumns, Packer, Piece};
 use super::pairs::{Overflow, Values};
-use super::shapes::{self, Builder, ByteSet, Coded, Scratch, Stamps, TableOf, Tables};
+use super::shapes::{self, Builder, ByteSet, Coded, Encoded, Scratch, Stamps, TableOf, Tables};
 use super::wire::{put_bytes, put_signed, put_varint};
 use super::{Block, BlockError, Pairs, Summary, holes};
 use crate::Level;
@@ -19,6 +20,8 @@ use crate::terms::{BlockTerms, Collector};
 pub(crate) mod code {
     /// Differences of differences, as signed varints, over a power of ten they all divide by.
     pub(crate) const TIMESTAMPS_DELTA: u8 = 1;
+    /// Differences over such a power, as `dense` numbers.
+    pub(crate) const TIMESTAMPS_STEPS: u8 = 2;
     /// One code for all records, in the parameters.
     pub(crate) const LEVELS_CONSTANT: u8 = 1;
     /// One byte a record.
@@ -103,7 +106,7 @@ impl Encoder {
             (block.timestamps()?, block.levels()?, block.lines()?, block.pairs()?);
         terms.begin();
         let Self { packer, builder, scratch, dictionary } = self;
-        let mut columns = Columns { packer, directory: Vec::new(), bytes: Vec::new(), is_shared: false };
+        let mut columns = Columns { packer, packed: PackedColumns::default(), is_shared: false };
         let shapes = builder.cut_lines(lines, pairs);
         columns
             .encode_small(timestamps, levels, pairs, &mut scratch.tables)
@@ -136,17 +139,17 @@ impl Encoder {
             level_counts,
             runs_complete: terms.runs_complete,
         };
-        let header = Header { meta, columns: columns.directory };
+        let PackedColumns { directory, bytes } = columns.packed;
+        let header = Header { meta, columns: directory };
         let summary =
             if shapes { Summary::of(header.columns.iter(), *dictionary, &builder.literals()) } else { None };
-        Ok((EncodedBlock { header, columns: columns.bytes, summary }, terms))
+        Ok((EncodedBlock { header, columns: bytes, summary }, terms))
     }
 }
 
 struct Columns<'a> {
     packer: &'a mut Packer,
-    directory: Vec<ColumnMeta>,
-    bytes: Vec<u8>,
+    packed: PackedColumns,
     /// Whether a pair column refers to the dictionary.
     is_shared: bool,
 }
@@ -160,7 +163,7 @@ impl Columns<'_> {
         pairs: &Pairs,
         tables: &mut Tables,
     ) -> io::Result<()> {
-        self.add(Role::Timestamps, code::TIMESTAMPS_DELTA, Vec::new(), &delta_encoded(timestamps))?;
+        self.add_smaller(Role::Timestamps, &encode_times(timestamps))?;
         match levels.first() {
             Some(first) if levels.iter().all(|l| l == first) => {
                 self.add(Role::Levels, code::LEVELS_CONSTANT, vec![*first as u8], &[])?;
@@ -214,8 +217,7 @@ impl Columns<'_> {
         params.extend_from_slice(&shapes.used);
         self.add(Role::Lines, code::LINES_SHARED_SHAPES, params, &shapes.raw)?;
         for column in columns {
-            let role = Role::Values(column.entries as u32);
-            self.add(role, column.encoding, column.params, &column.raw)?;
+            self.add_smaller(Role::Values(column.entries as u32), &column)?;
         }
         Ok(())
     }
@@ -235,25 +237,18 @@ impl Columns<'_> {
     }
 
     fn add(&mut self, role: Role, encoding: u8, params: Vec<u8>, raw: &[u8]) -> io::Result<()> {
-        let start = self.bytes.len();
-        let packing = self.packer.pack(raw, &mut self.bytes)?;
-        let stored = &self.bytes[start..];
-        self.directory.push(ColumnMeta {
-            role,
-            encoding,
-            params,
-            packing,
-            raw_len: raw.len() as u32,
-            stored_len: stored.len() as u32,
-            crc: pack::crc(stored),
-        });
-        Ok(())
+        self.packed.add(self.packer, role, encoding, params, (raw, &[]))
+    }
+
+    /// The column in the one or the other of its encodings.
+    fn add_smaller(&mut self, role: Role, column: &Encoded) -> io::Result<()> {
+        self.packed.add_smaller(self.packer, role, column)
     }
 }
 
 /// Clocks tick in micro- or milliseconds more often than in nanoseconds: what all steps divide by is
-/// taken out first.
-fn delta_encoded(timestamps: &[i64]) -> Vec<u8> {
+/// taken out first. Steps are alike, or random.
+fn encode_times(timestamps: &[i64]) -> Encoded {
     let steps = || timestamps.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));
     let mut exponent = 9_u8;
     for step in steps() {
@@ -265,13 +260,21 @@ fn delta_encoded(timestamps: &[i64]) -> Vec<u8> {
     let mut out = Vec::with_capacity(timestamps.len() * 3 + 10);
     out.push(exponent);
     put_signed(&mut out, timestamps.first().copied().unwrap_or_default());
+    let mut random = out.clone();
     let mut previous = 0_i64;
     for step in steps() {
         let step = step / scale;
         put_signed(&mut out, step.wrapping_sub(previous));
         previous = step;
     }
-    out
+    let each: Vec<u64> = steps().map(|step| (step / scale).cast_unsigned()).collect();
+    let least = each.iter().copied().min().unwrap_or(0);
+    put_varint(&mut random, least);
+    let start = Piece::Plain(random.len());
+    let pieces = dense::put(&each, least, &mut random);
+    let random = Encoded::new(0, code::TIMESTAMPS_STEPS, Vec::new(), random);
+    let instead = Encoded { pieces: [&[start], &pieces[..]].concat(), ..random };
+    Encoded { instead: Some(Box::new(instead)), ..Encoded::new(0, code::TIMESTAMPS_DELTA, Vec::new(), out) }
 }
 
 /// Ids as numbers of a table, with the parameters: those of a trace are met in many blocks.

@@ -121,6 +121,8 @@ pub(crate) enum Role {
 pub(crate) enum Packing {
     Plain,
     Zstd,
+    /// Piece by piece, some with zstd.
+    Pieces,
 }
 
 /// Entry of the column directory.
@@ -144,10 +146,17 @@ impl ColumnMeta {
     /// The oldest format that can read the column.
     fn format(&self) -> u32 {
         match self.role {
+            _ if self.packing == Packing::Pieces => 4,
+            Role::Values(_) | Role::Table(_)
+                if matches!(self.encoding, value_code::DENSE_NUMBERS | value_code::PARTED) =>
+            {
+                4
+            }
             Role::Dictionary(_) | Role::Templates(..) | Role::Table(_) => 3,
             Role::Values(_) if matches!(self.encoding, value_code::SHARED_SHAPES | value_code::SHARED) => 3,
             Role::Pair(..) if self.encoding == code::PAIR_SHARED => 3,
             Role::Pair(..) if self.encoding == code::PAIR_STAMPS => 4,
+            Role::Timestamps if self.encoding == code::TIMESTAMPS_STEPS => 4,
             Role::Values(_) => 2,
             Role::Lines if self.encoding == code::LINES_SHARED_SHAPES => 3,
             Role::Lines if self.encoding == code::LINES_SHAPES => 2,
@@ -201,6 +210,7 @@ impl ColumnMeta {
         out.push(match self.packing {
             Packing::Plain => 0,
             Packing::Zstd => 1,
+            Packing::Pieces => 2,
         });
         put_varint(out, u64::from(self.raw_len));
         put_varint(out, u64::from(self.stored_len));
@@ -234,6 +244,7 @@ impl ColumnMeta {
         let packing = match input.u8("packing of a column")? {
             0 => Packing::Plain,
             1 => Packing::Zstd,
+            2 => Packing::Pieces,
             _ => return Err(Malformed("packing of a column").into()),
         };
         let raw_len = input.varint_u32("length of a column")?;

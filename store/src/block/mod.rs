@@ -2,6 +2,7 @@
 //! of arrival). Blocks of the head live in memory; blocks of a part are decoded column by column when asked.
 
 mod decode;
+mod dense;
 mod dictionary;
 mod encode;
 mod header;
@@ -33,7 +34,9 @@ pub(crate) use holes::values_beside_lines;
 pub use line_shapes::{LineShapes, SlotId};
 pub use lines::Lines;
 pub(crate) use lines::Separated;
-pub(crate) use pack::{crc, unpack};
+#[cfg(test)]
+pub(crate) use pack::unpack_pieces;
+pub(crate) use pack::{Piece, crc, unpack};
 pub use pairs::{NamedPairs, Pairs};
 use pairs::{PairCodes, Values};
 pub(crate) use shapes::Table;

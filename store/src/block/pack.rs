@@ -3,14 +3,24 @@
 use std::cell::RefCell;
 use std::io;
 
-use super::header::Packing;
-use super::wire::Malformed;
+use super::header::{ColumnMeta, Packing, Role};
+use super::shapes::Encoded;
+use super::wire::{Input, Malformed, put_varint};
 
 /// zstd's level. 3 saves a twentieth of the bytes for a third more time, 1 the other way round (docs/benchmarks.md).
 const LEVEL: i32 = 2;
 
 /// Columns smaller than this are stored plain: a zstd frame has some 12 bytes of its own.
 const MIN_PACKED: usize = 24;
+
+/// A piece of a column, and its bytes: columns that are made of unlike things are packed piece by piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// Compressed when that makes it smaller.
+    Packed(usize),
+    /// Random bits.
+    Plain(usize),
+}
 
 thread_local! {
     // A context holds the better part of a megabyte, which is worth keeping between columns.
@@ -48,6 +58,31 @@ impl Packer {
         out.extend_from_slice(raw);
         Ok(Packing::Plain)
     }
+
+    /// Appends `raw`, which is made of these pieces: their number, length of each before and after, and what they are then.
+    pub(crate) fn pack_pieces(
+        &mut self,
+        raw: &[u8],
+        pieces: &[Piece],
+        out: &mut Vec<u8>,
+    ) -> io::Result<Packing> {
+        let (mut packed, mut rest) = (Vec::with_capacity(raw.len()), raw);
+        put_varint(out, pieces.len() as u64);
+        for piece in pieces {
+            let (Piece::Packed(len) | Piece::Plain(len)) = piece;
+            let (bytes, later) = rest.split_at(*len);
+            let start = packed.len();
+            match piece {
+                Piece::Packed(_) => drop(self.pack(bytes, &mut packed)?),
+                Piece::Plain(_) => packed.extend_from_slice(bytes),
+            }
+            put_varint(out, bytes.len() as u64);
+            put_varint(out, (packed.len() - start) as u64);
+            rest = later;
+        }
+        out.extend_from_slice(&packed);
+        Ok(Packing::Pieces)
+    }
 }
 
 /// Decompresses a zstd frame that holds exactly `raw_len` bytes.
@@ -68,7 +103,111 @@ pub(crate) fn unpack(stored: &[u8], raw_len: usize) -> Result<Vec<u8>, Malformed
     })
 }
 
+/// Columns one after the other, and their directory.
+#[derive(Debug, Default)]
+pub(crate) struct PackedColumns {
+    pub(crate) directory: Vec<ColumnMeta>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// An encoding for values that do not repeat is not tried where another takes no more than one byte of so many.
+const MIN_RANDOM: usize = 4;
+/// It must save one byte of so many, for it takes longer to read.
+const MIN_SAVED: usize = 32;
+
+impl PackedColumns {
+    /// Adds a column in the one or the other of its encodings.
+    pub(crate) fn add_smaller(
+        &mut self,
+        packer: &mut Packer,
+        role: Role,
+        column: &Encoded,
+    ) -> io::Result<()> {
+        let Encoded { encoding, params, raw, pieces, .. } = column;
+        let start = self.bytes.len();
+        self.add(packer, role.clone(), *encoding, params.clone(), (raw, pieces))?;
+        let len = self.bytes.len() - start;
+        let Some(instead) = column.instead.as_ref().filter(|_| len * MIN_RANDOM > raw.len()) else {
+            return Ok(());
+        };
+        let Encoded { encoding, params, raw, pieces, .. } = instead.as_ref();
+        self.add(packer, role, *encoding, params.clone(), (raw, pieces))?;
+        if self.bytes.len() - start - len < len - len / MIN_SAVED {
+            self.bytes.drain(start..start + len);
+            self.directory.remove(self.directory.len() - 2);
+        } else {
+            self.bytes.truncate(start + len);
+            self.directory.pop();
+        }
+        Ok(())
+    }
+
+    /// Adds a column; `pieces` are what `raw` is made of, if these are to be packed apart.
+    pub(crate) fn add(
+        &mut self,
+        packer: &mut Packer,
+        role: Role,
+        encoding: u8,
+        params: Vec<u8>,
+        (raw, pieces): (&[u8], &[Piece]),
+    ) -> io::Result<()> {
+        let start = self.bytes.len();
+        let packing = match pieces {
+            [] => packer.pack(raw, &mut self.bytes)?,
+            pieces => packer.pack_pieces(raw, pieces, &mut self.bytes)?,
+        };
+        let stored = &self.bytes[start..];
+        let (raw_len, stored_len, crc) = (raw.len() as u32, stored.len() as u32, crc(stored));
+        self.directory.push(ColumnMeta { role, encoding, params, packing, raw_len, stored_len, crc });
+        Ok(())
+    }
+}
+
+/// Puts together what was packed in pieces, `raw_len` bytes in all.
+pub(crate) fn unpack_pieces(stored: &[u8], raw_len: usize) -> Result<Vec<u8>, Malformed> {
+    const WRONG: Malformed = Malformed("pieces of a column");
+    let mut input = Input::new(stored);
+    let mut lens = Vec::new();
+    for _ in 0..input.varint("pieces of a column")? {
+        lens.push((input.len("length of a piece")?, input.len("length of a piece")?));
+    }
+    let mut raw = Vec::new();
+    for (len, packed_len) in lens {
+        if len > raw_len - raw.len() {
+            return Err(WRONG);
+        }
+        let packed = input.take(packed_len, "piece of a column")?;
+        if len == packed_len {
+            raw.extend_from_slice(packed);
+        } else {
+            raw.append(&mut unpack(packed, len)?);
+        }
+    }
+    if input.is_empty() && raw.len() == raw_len { Ok(raw) } else { Err(WRONG) }
+}
+
 /// Checksum of bytes in a file. Fuzzers cannot guess checksums and would never get past them.
 pub(crate) fn crc(bytes: &[u8]) -> u32 {
     if cfg!(fuzzing) { 0 } else { crc32fast::hash(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_put_together_and_lies_about_them_refused() {
+        let raw: Vec<u8> = [vec![7; 1000], (0..=255).collect(), Vec::new(), b"few".to_vec()].concat();
+        let pieces = [Piece::Packed(1000), Piece::Plain(256), Piece::Packed(0), Piece::Packed(3)];
+        let mut packer = Packer::new().unwrap();
+        let mut stored = Vec::new();
+        assert_eq!(packer.pack_pieces(&raw, &pieces, &mut stored).unwrap(), Packing::Pieces);
+        assert!(stored.len() < 400);
+        assert_eq!(unpack_pieces(&stored, raw.len()).unwrap(), raw);
+        assert!(unpack_pieces(&stored, raw.len() + 1).is_err());
+        assert!(unpack_pieces(&stored, raw.len() - 1).is_err());
+        for len in 0..stored.len() {
+            assert!(unpack_pieces(&stored[..len], raw.len()).is_err(), "{len}");
+        }
+    }
 }

@@ -329,6 +329,7 @@ pub(crate) fn read_column(
     let raw_len = column.raw_len as usize;
     let raw = match column.packing {
         Packing::Zstd => pack::unpack(&stored, raw_len),
+        Packing::Pieces => pack::unpack_pieces(&stored, raw_len),
         Packing::Plain if stored.len() == raw_len => Ok(stored),
         Packing::Plain => Err(Malformed("length of a column")),
     };

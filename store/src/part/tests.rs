@@ -148,6 +148,26 @@ fn read_all(path: &Path) -> Result<Vec<Record>, BlockError> {
 }
 
 #[test]
+fn stamps_of_pairs_are_given_back_and_cost_next_to_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut written = Vec::new();
+    for with_stamps in [true, false] {
+        let mut records = service_records(1000);
+        for (i, record) in records.iter_mut().enumerate().filter(|(i, _)| with_stamps && i % 5 > 0) {
+            let time = jiff::Timestamp::from_nanosecond(i128::from(record.timestamp_ns)).unwrap();
+            let value = time.strftime("%Y-%m-%d %H:%M:%S,%3f").to_string().into();
+            record.pairs.push(Pair { origin: Origin::Derived, name: "logged_at".into(), value });
+            record.pairs.sort_by(|a, b| (a.origin, &a.name).cmp(&(b.origin, &b.name)));
+            assert!(i > 0);
+        }
+        let path = dir.path().join(format!("part-{with_stamps}.blk"));
+        written.push(write(&path, &[&records]).bytes);
+        assert_eq!(read_all(&path).unwrap(), records);
+    }
+    assert!(written[0] < written[1] + 400, "{written:?}");
+}
+
+#[test]
 fn an_id_is_stored_once_though_line_and_pair_have_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("part-1.blk");

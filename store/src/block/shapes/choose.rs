@@ -4,9 +4,9 @@ use super::bytes::ByteSet;
 use super::column::code;
 use super::number::Numbers;
 use super::stamp::Stamps;
-use super::{Builder, Coded, Codes, Interner, Outline, TableOf, Tables, hex, templates, used};
-use crate::block::Lines;
+use super::{Builder, Coded, Codes, Interner, Outline, TableOf, Tables, hex, parted, templates, used};
 use crate::block::wire::put_varint;
+use crate::block::{Lines, Piece};
 
 /// Values of which one in this many may be new for a dictionary.
 const PER_DISTINCT: usize = 4;
@@ -28,6 +28,16 @@ pub(crate) struct Encoded {
     pub(crate) encoding: u8,
     pub(crate) params: Vec<u8>,
     pub(crate) raw: Vec<u8>,
+    /// What `raw` is made of, if that is to be packed apart.
+    pub(crate) pieces: Vec<Piece>,
+    /// The same in another encoding, for values that do not repeat.
+    pub(crate) instead: Option<Box<Self>>,
+}
+
+impl Encoded {
+    pub(crate) const fn new(entries: usize, encoding: u8, params: Vec<u8>, raw: Vec<u8>) -> Self {
+        Self { entries, encoding, params, raw, pieces: Vec::new(), instead: None }
+    }
 }
 
 /// Running text of all blocks of a part, and memory that is used again for each.
@@ -51,7 +61,7 @@ pub(crate) struct EncodedShapes {
 /// The templates of all blocks of `builder`, as a column of a dictionary.
 pub(crate) fn encode_templates(builder: &Builder) -> Encoded {
     let (params, raw) = templates::encode(builder);
-    Encoded { entries: builder.shapes().len(), encoding: code::TEMPLATES, params, raw }
+    Encoded::new(builder.shapes().len(), code::TEMPLATES, params, raw)
 }
 
 /// The shapes of `builder`, then its columns and those nested in them, by number. `times` are those of the
@@ -142,7 +152,7 @@ fn shared(
     told(texts.bytes());
     let mut params = bytes_of(texts).encode();
     put_varint(&mut params, u64::from(table));
-    Some(Encoded { entries: texts.len(), encoding: code::SHARED, params, raw })
+    Some(Encoded::new(texts.len(), code::SHARED, params, raw))
 }
 
 fn constant(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
@@ -151,7 +161,7 @@ fn constant(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
         return None;
     }
     told(first);
-    Some(Encoded { entries: texts.len(), encoding: code::CONSTANT, params: first.to_vec(), raw: Vec::new() })
+    Some(Encoded::new(texts.len(), code::CONSTANT, first.to_vec(), Vec::new()))
 }
 
 fn dictionary(texts: &Lines, scratch: &mut Scratch, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
@@ -171,13 +181,17 @@ fn dictionary(texts: &Lines, scratch: &mut Scratch, told: &mut impl FnMut(&[u8])
     put_with_lengths(distinct.texts(), &mut raw);
     Codes::encode(codes, distinct.len(), &mut raw);
     let params = bytes_of(distinct.texts()).encode();
-    Some(Encoded { entries: texts.len(), encoding: code::DICTIONARY, params, raw })
+    Some(Encoded::new(texts.len(), code::DICTIONARY, params, raw))
 }
 
 fn numbers(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
-    let (params, raw) = Numbers::of(texts)?.encode();
+    let numbers = Numbers::of(texts)?;
     told(texts.bytes());
-    Some(Encoded { entries: texts.len(), encoding: code::NUMBERS, params, raw })
+    let (params, raw) = numbers.encode();
+    let (dense, pieces) = numbers.encode_dense();
+    let dense = Encoded::new(texts.len(), code::DENSE_NUMBERS, params.clone(), dense);
+    let instead = Some(Box::new(Encoded { pieces, ..dense }));
+    Some(Encoded { instead, ..Encoded::new(texts.len(), code::NUMBERS, params, raw) })
 }
 
 fn hex_digits(texts: &Lines) -> Option<Encoded> {
@@ -190,7 +204,7 @@ fn hex_digits(texts: &Lines) -> Option<Encoded> {
     texts.iter().for_each(|text| raw.extend(text.as_chunks().0.iter().map(|pair| hex::packed(*pair))));
     let mut params = Vec::new();
     put_varint(&mut params, digits as u64);
-    Some(Encoded { entries: texts.len(), encoding: code::HEX, params, raw })
+    Some(Encoded::new(texts.len(), code::HEX, params, raw))
 }
 
 fn uuids(texts: &Lines) -> Option<Encoded> {
@@ -210,7 +224,7 @@ fn uuids(texts: &Lines) -> Option<Encoded> {
             raw.extend(group.as_chunks().0.iter().map(|pair| hex::packed(*pair)));
         }
     }
-    Some(Encoded { entries: texts.len(), encoding: code::UUID, params: Vec::new(), raw })
+    Some(Encoded::new(texts.len(), code::UUID, Vec::new(), raw))
 }
 
 fn stamps(
@@ -225,7 +239,7 @@ fn stamps(
     let mut of_values = Vec::with_capacity(texts.len());
     builder.for_each_entry(number, |record| of_values.push(times[record]));
     let (params, raw) = stamps.encode(of_values.into_iter());
-    Some(Encoded { entries: texts.len(), encoding: code::STAMPS, params, raw })
+    Some(Encoded::new(texts.len(), code::STAMPS, params, raw))
 }
 
 /// Running text as shapes with columns of their own, which are added to `nested`. `own` is the number of
@@ -251,7 +265,7 @@ fn shapes_of(
             let encoded = chosen(texts, scratch, told);
             nested.push(encoded.unwrap_or_else(|| text(texts, told)));
         }
-        Encoded { entries: texts.len(), encoding: code::SHARED_SHAPES, params, raw }
+        Encoded::new(texts.len(), code::SHARED_SHAPES, params, raw)
     });
     scratch.nested = builder;
     encoded
@@ -266,7 +280,12 @@ fn text(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Encoded {
     } else {
         (code::TEXT, texts.bytes().to_vec())
     };
-    Encoded { entries: texts.len(), encoding, params: bytes_of(texts).encode(), raw }
+    let params = bytes_of(texts).encode();
+    let parted = if encoding == code::TEXT { parted::encode(texts) } else { None };
+    let instead = parted.map(|(raw, pieces)| {
+        Box::new(Encoded { pieces, ..Encoded::new(texts.len(), code::PARTED, params.clone(), raw) })
+    });
+    Encoded { instead, ..Encoded::new(texts.len(), encoding, params, raw) }
 }
 
 /// Whether a text holds a line end.

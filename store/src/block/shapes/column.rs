@@ -6,7 +6,7 @@ use super::bytes::ByteSet;
 use super::number::{Format, Numbers};
 use super::stamp::{Stamps, bytes_of_stamps};
 use super::texts::Texts;
-use super::{Codes, Limits, Outline, Shapes, Table, Templates, decode_codes, hex};
+use super::{Codes, Limits, Outline, Shapes, Table, Templates, decode_codes, hex, parted};
 use crate::block::Lines;
 use crate::block::header::ColumnMeta;
 use crate::block::wire::{Input, Malformed};
@@ -37,6 +37,10 @@ pub(crate) mod code {
     pub(crate) const TEMPLATES: u8 = 11;
     /// Numbers of values in a table of the part's dictionary; parameters: which bytes there are, the table.
     pub(crate) const SHARED: u8 = 12;
+    /// The numbers of 7 in about as many bits as they have entropy: see `dense`.
+    pub(crate) const DENSE_NUMBERS: u8 = 13;
+    /// The texts of 3 in parts: see `parted`.
+    pub(crate) const PARTED: u8 = 14;
 }
 
 /// Values, each in the order of the lines.
@@ -103,6 +107,7 @@ impl Column {
                     memchr::memchr_iter(b'\n', &raw).count() == len && raw.last().is_none_or(|b| *b == b'\n');
                 if fits { Ok(Self::Text(Texts::new(raw, len))) } else { Err(Malformed("number of values")) }
             }
+            code::PARTED => parted::decode(&raw, len).map(Self::Text),
             code::TEXT_LENGTHS => {
                 let mut input = Input::new(&raw);
                 let texts = with_lengths(&mut input, len)?;
@@ -120,6 +125,7 @@ impl Column {
             }
             code::UUID if len.checked_mul(16) == Some(raw.len()) => Ok(Self::Uuid(raw)),
             code::NUMBERS => Numbers::decode(&meta.params, &raw, len).map(Self::Numbers),
+            code::DENSE_NUMBERS => Numbers::decode_dense(&meta.params, &raw, len).map(Self::Numbers),
             code::STAMPS => {
                 let times = times.ok_or(Malformed("stamps in running text"))?;
                 Stamps::decode(&meta.params, &raw, times.into_iter(), len).map(Self::Stamps)
@@ -171,12 +177,14 @@ impl Column {
     pub(crate) fn bytes_of(meta: &ColumnMeta) -> Option<ByteSet> {
         match meta.encoding {
             code::CONSTANT => Some(ByteSet::of(&meta.params)),
-            code::TEXT | code::TEXT_LENGTHS | code::DICTIONARY => ByteSet::decode(&meta.params).ok(),
+            code::TEXT | code::TEXT_LENGTHS | code::PARTED | code::DICTIONARY => {
+                ByteSet::decode(&meta.params).ok()
+            }
             code::SHARED => ByteSet::decode(meta.params.get(..ByteSet::LEN)?).ok(),
             code::HEX => Some(ByteSet::hex()),
             code::UUID => Some(ByteSet::uuid()),
             code::STAMPS => Some(bytes_of_stamps(&meta.params)),
-            code::NUMBERS => {
+            code::NUMBERS | code::DENSE_NUMBERS => {
                 let (format, ..) = Format::decode(&meta.params).ok()?;
                 let mut set = ByteSet::of(&format.prefix);
                 set.add(ByteSet::of(if format.decimals > 0 { b"0123456789." } else { b"0123456789" }));
@@ -189,7 +197,7 @@ impl Column {
     /// Whether all values of this column are numbers ([`super::is_number`]), as far as is known without reading it.
     pub(crate) fn are_numbers(meta: &ColumnMeta) -> Option<bool> {
         match meta.encoding {
-            code::NUMBERS => {
+            code::NUMBERS | code::DENSE_NUMBERS => {
                 let (format, ..) = Format::decode(&meta.params).ok()?;
                 Some(matches!(format.prefix.as_slice(), b"" | b"-"))
             }

@@ -23,6 +23,7 @@ mod names;
 mod needle;
 mod number;
 mod outline;
+mod parted;
 mod pattern;
 mod restore;
 mod rows;

@@ -5,8 +5,8 @@
 //! bytes first, then all second bytes: bytes of one place compress together.
 
 use super::Rows;
-use crate::block::Lines;
 use crate::block::wire::{Input, Malformed, put_bytes, put_varint};
+use crate::block::{Lines, Piece, dense};
 
 /// Most digits of a number: what fits into 64 bits whatever they are.
 pub(super) const MAX_DIGITS: usize = 19;
@@ -60,6 +60,24 @@ impl Numbers {
             raw.extend(self.values.iter().map(|value| ((value - min) >> (8 * place)) as u8));
         }
         (params, raw)
+    }
+
+    /// Content of the column in the other encoding, and what it is made of.
+    pub(super) fn encode_dense(&self) -> (Vec<u8>, Vec<Piece>) {
+        let min = self.values.iter().copied().min().unwrap_or(0);
+        let mut raw = Vec::with_capacity(self.values.len() * 3);
+        let pieces = dense::put(&self.values, min, &mut raw);
+        (raw, pieces.into())
+    }
+
+    pub(super) fn decode_dense(params: &[u8], raw: &[u8], len: usize) -> Result<Self, Malformed> {
+        let (format, min, max) = Format::decode(params)?;
+        let mut input = Input::new(raw);
+        let values = dense::take(&mut input, min, len)?;
+        if !input.is_empty() || values.iter().any(|value| *value > max) {
+            return Err(Malformed("range of the numbers"));
+        }
+        Ok(Self { format, values })
     }
 
     pub(super) fn decode(params: &[u8], raw: &[u8], len: usize) -> Result<Self, Malformed> {
@@ -294,7 +312,9 @@ mod tests {
     fn read_back(texts: &[&str]) -> Option<Vec<String>> {
         let numbers = Numbers::of(&lines(texts))?;
         let (params, raw) = numbers.encode();
+        let dense = Numbers::decode_dense(&params, &numbers.encode_dense().0, texts.len()).unwrap();
         let numbers = Numbers::decode(&params, &raw, texts.len()).unwrap();
+        assert_eq!(dense.values, numbers.values);
         let text = |i| {
             let mut out = Vec::new();
             numbers.append(i, &mut out);

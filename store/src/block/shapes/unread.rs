@@ -39,7 +39,7 @@ impl Finder<'_> {
         match meta.encoding {
             code::UUID => piece.len() <= 36,
             code::STAMPS => piece.len() <= 35,
-            code::NUMBERS => Format::decode(&meta.params)
+            code::NUMBERS | code::DENSE_NUMBERS => Format::decode(&meta.params)
                 .map_or(true, |(format, _, max)| piece.len() <= format.longest(max)),
             _ => true,
         }
