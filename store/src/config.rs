@@ -28,7 +28,7 @@ impl Default for Config {
             window: Period(Duration::from_secs(3600)),
             flush_bytes: ByteSize(64 << 20),
             flush_age: Period(Duration::from_secs(120)),
-            head_bytes: ByteSize(160 << 20),
+            head_bytes: ByteSize(128 << 20),
         }
     }
 }
