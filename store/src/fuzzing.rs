@@ -50,7 +50,7 @@ pub fn read_part(path: &Path) {
     let cache = FilterCache::new(ByteSize(1 << 20), ByteSize(1 << 20));
     for number in 0..part.blocks().len() as u32 {
         let id = crate::terms::SoughtId::of(b"7");
-        part.with_ids(number, &cache, |ids| ids.may_contain(id));
+        part.with_ids(number, false, &cache, |ids| ids.may_contain(id));
         if let Some(group) = part.group_of(number) {
             part.with_long_ids(group, &cache, |ids| ids.may_contain(id));
         }

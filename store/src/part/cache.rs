@@ -32,16 +32,20 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         Self { max_bytes, entries: Mutex::new(entries) }
     }
 
+    /// What is kept under `key`, if anything is.
+    pub(super) fn known(&self, key: K) -> Option<Arc<V>> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.clock += 1;
+        let now = entries.clock;
+        let entry = entries.by_key.get_mut(&key)?;
+        entry.used = now;
+        Some(Arc::clone(&entry.value))
+    }
+
     /// What is kept under `key`; if nothing is, what `load` gives, with its size in bytes.
     pub(super) fn get<E>(&self, key: K, load: impl FnOnce() -> Result<(V, u64), E>) -> Result<Arc<V>, E> {
-        {
-            let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-            entries.clock += 1;
-            let now = entries.clock;
-            if let Some(entry) = entries.by_key.get_mut(&key) {
-                entry.used = now;
-                return Ok(Arc::clone(&entry.value));
-            }
+        if let Some(known) = self.known(key) {
+            return Ok(known);
         }
         // Loaded outside the lock; two threads may load the same, and the second one's stays.
         let (value, bytes) = load()?;

@@ -100,19 +100,28 @@ impl Part {
     }
 
     /// Asks the id filter of block `number`; `None` when there is none that can be read, so that every
-    /// block may hold what is looked for.
+    /// block may hold what is looked for. Those of its neighbours are read with it, unless it is asked for `alone`.
     pub(crate) fn with_ids<T>(
         &self,
         number: u32,
+        alone: bool,
         cache: &FilterCache,
         ask: impl FnOnce(&IdFilter<'_>) -> T,
     ) -> Option<T> {
         let piece_number = self.pieces.partition_point(|p| p.first_block <= number).checked_sub(1)?;
         let in_piece = (number - self.pieces[piece_number].first_block) as usize;
-        let piece = match cache.piece(self, piece_number) {
+        let known = if alone { cache.pieces.known((self.id, piece_number)) } else { None };
+        if alone && known.is_none() {
+            let place = self.places.get(number as usize)?;
+            let read = self.file.read(place.filter_at, place.filter_len as usize, number);
+            let bytes =
+                read.map_err(|error| unread(&error)).ok().filter(|bytes| IdFilter::is_whole(bytes))?;
+            return Some(ask(&IdFilter::decode(&bytes).ok()?));
+        }
+        let piece = match known.map_or_else(|| cache.piece(self, piece_number), Ok) {
             Ok(piece) => piece,
             Err(error) => {
-                tracing::warn!(%error, "cannot read id filters, searching without them");
+                unread(&error);
                 return None;
             }
         };
@@ -120,4 +129,8 @@ impl Part {
         let filter = IdFilter::decode(piece.bytes.get(start as usize..end as usize)?).ok()?;
         Some(ask(&filter))
     }
+}
+
+fn unread(error: &BlockError) {
+    tracing::warn!(%error, "cannot read id filters, searching without them");
 }

@@ -194,7 +194,9 @@ impl Judge<'_> {
         if !need.asks_ids() {
             return Verdict::Keep;
         }
-        match self.part.with_ids(number, self.cache, |ids| need.holds(&has_word, Ids::Block(ids))) {
+        // What a group lets pass are few blocks, which need not lie together.
+        let alone = self.plan.asks_groups && self.part.group_of(number).is_some();
+        match self.part.with_ids(number, alone, self.cache, |ids| need.holds(&has_word, Ids::Block(ids))) {
             Some(false) => Verdict::DroppedByIds,
             _ => Verdict::Keep,
         }
