@@ -79,13 +79,16 @@ pub(super) fn encode(texts: &Lines) -> Option<(Vec<u8>, Vec<Piece>)> {
     for text in texts.iter() {
         outline.clear();
         tokens.clear();
-        for run in text.chunk_by(|a, b| a.is_ascii_alphanumeric() && b.is_ascii_alphanumeric()) {
-            match run {
-                [byte] if !byte.is_ascii_alphanumeric() => outline.push(*byte),
-                token => {
-                    outline.push(TOKEN);
-                    tokens.push(token);
-                }
+        let mut rest = text;
+        while let Some(byte) = rest.first() {
+            let len = rest.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(rest.len());
+            let (token, later) = rest.split_at(len.max(1));
+            rest = later;
+            if len == 0 {
+                outline.push(*byte);
+            } else {
+                outline.push(TOKEN);
+                tokens.push(token);
             }
         }
         if outline.iter().filter(|byte| **byte == TOKEN).count() != tokens.len() {
