@@ -51,6 +51,8 @@ pub(crate) fn store(set: Set, lines: usize, dir: &Path) -> Result<Stored> {
     // With the writer end the merges that it has begun.
     drop(writer);
     let cpu = process::cpu_seconds()?.0 - before - made_up;
+    // Parts that a merge has replaced stay a while, for readers of other processes; the next start deletes them.
+    drop(Writer::open(dir, &store::Config::default(), &Registry::new())?);
     let stored =
         Stored { wall_ms, cpu, peak_memory: process::peak_memory()?, disk_bytes: process::disk_bytes(dir)? };
     verify(set, lines, dir)?;

@@ -23,8 +23,9 @@ use crate::writer::lifecycle::Step;
 use crate::writer::threads::Common;
 
 /// Parts smaller than the bound are merged when as many of them follow each other. Small ones cost queries
-/// more than they cost to merge; large ones, such as those of a full head, only to keep their number down.
-const TIERS: [(u64, usize); 3] = [(1 << 20, 8), (4 << 20, 8), (128 << 20, 32)];
+/// more than they cost to merge; large ones, such as those of a full head (of service logs 4 MB), only to keep their number
+/// down.
+const TIERS: [(u64, usize); 3] = [(1 << 20, 8), (2 << 20, 8), (128 << 20, 32)];
 /// Small blocks in parts that follow each other at which these are merged, however large.
 const MAX_SMALL_BLOCKS: u64 = 20_000;
 /// Fewest parts merged on account of their small blocks.
@@ -359,8 +360,9 @@ mod tests {
         assert_eq!(planner.pick(&parts(&[1000; 8]), &[]), Some(0..8));
         assert_eq!(planner.pick(&parts(&[500 << 20, 1, 1, 1, 1, 500 << 20, 1, 1, 1, 1]), &[]), None);
         let mut sizes = vec![500 << 20];
-        sizes.extend([2 << 20; 8]);
+        sizes.extend([3 << 19; 8]);
         assert_eq!(planner.pick(&parts(&sizes), &[]), Some(1..9));
+        assert_eq!(planner.pick(&parts(&[4 << 20; 31]), &[]), None, "a full head makes parts like these");
         assert_eq!(planner.pick(&parts(&[20 << 20; 31]), &[]), None);
     }
 

@@ -35,7 +35,7 @@ pub(super) struct GroupBuilder {
     long_ids: GroupLongIds,
     /// The group of blocks that are new, while it is not full.
     open: Option<u32>,
-    /// Filters of all groups but that one, by number.
+    /// Filters of all groups but that one, by number; empty where they would not pay.
     filters: Vec<Vec<u8>>,
     of_blocks: Vec<Option<u32>>,
     /// Groups that came with blocks of other parts: where from, and their number here.
@@ -133,7 +133,7 @@ impl GroupBuilder {
 
     fn complete(&mut self) {
         if let Some(filter) = self.open.take().and_then(|open| self.filters.get_mut(open as usize)) {
-            *filter = self.long_ids.finish();
+            *filter = self.long_ids.finish().unwrap_or_default();
         }
     }
 
@@ -169,8 +169,9 @@ impl GroupBuilder {
                 *bytes += u64::from(place.filter_len);
             }
         }
-        let pays =
-            |(filter, (blocks, bytes)): (&Vec<u8>, (u32, u64))| blocks > 1 && filter.len() as u64 <= bytes;
+        let pays = |(filter, (blocks, bytes)): (&Vec<u8>, (u32, u64))| {
+            !filter.is_empty() && blocks > 1 && filter.len() as u64 <= bytes
+        };
         self.filters.iter().zip(spared).map(pays).collect()
     }
 }

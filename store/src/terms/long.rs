@@ -14,6 +14,9 @@ pub(crate) const MIN_LONG: usize = 16;
 /// and some 40 bytes a key while the filter is made.
 pub(crate) const MAX_GROUP_IDS: usize = 1 << 17;
 
+/// Distinct ids of a group whose filter costs next to nothing, whatever it spares.
+const FEW_IDS: usize = 1 << 14;
+
 /// Bytes of ids that a group keeps letter by letter: those of some blocks.
 const GROUP_ID_BYTES: usize = 8 * LONG_ID_BYTES;
 
@@ -32,6 +35,8 @@ pub(crate) struct GroupLongIds {
     keys: Vec<u64>,
     /// Of `keys`, those that were sorted and distinct when it was last looked at.
     distinct: usize,
+    /// Ids of all blocks, one of several blocks as many times.
+    added: usize,
     longest: LongIds,
     filters: FilterBuilder,
 }
@@ -49,12 +54,13 @@ impl BlockLongIds {
 impl GroupLongIds {
     pub(crate) fn new(max_ids: usize) -> Self {
         let (longest, filters) = (LongIds::default(), FilterBuilder::default());
-        Self { max_ids, keys: Vec::new(), distinct: 0, longest, filters }
+        Self { max_ids, keys: Vec::new(), distinct: 0, added: 0, longest, filters }
     }
 
     pub(crate) fn add(&mut self, block: &BlockLongIds) {
         self.longest.add(&block.longest, GROUP_ID_BYTES);
         self.keys.extend_from_slice(&block.keys);
+        self.added += block.keys.len();
         if self.keys.len() >= self.max_ids.max(2 * self.distinct) {
             self.sort();
         }
@@ -65,16 +71,27 @@ impl GroupLongIds {
         self.distinct >= self.max_ids
     }
 
-    /// The filter of the blocks that were added, as [`IdFilter`] reads it. Another group begins.
-    pub(crate) fn finish(&mut self) -> Vec<u8> {
+    /// The filter of the blocks that were added, as [`IdFilter`] reads it; `None` where it would not pay. Another group
+    /// begins.
+    pub(crate) fn finish(&mut self) -> Option<Vec<u8>> {
         self.sort();
-        let mut ids = Vec::new();
-        self.longest.encode(&mut ids);
-        self.filters.build(&self.keys, &mut ids);
-        seal(&mut ids);
+        let filter = self.pays().then(|| {
+            let mut ids = Vec::new();
+            self.longest.encode(&mut ids);
+            self.filters.build(&self.keys, &mut ids);
+            seal(&mut ids);
+            ids
+        });
         self.keys.clear();
-        (self.distinct, self.longest) = (0, LongIds::default());
-        ids
+        (self.distinct, self.added, self.longest) = (0, 0, LongIds::default());
+        filter
+    }
+
+    /// Ids that a quarter of the time are met again in other blocks lie in tables of the part, and a false candidate costs
+    /// as much as these. Others lie in columns of their blocks: one of 256 is read for nothing, which costs less than a
+    /// further byte for each id.
+    const fn pays(&self) -> bool {
+        self.distinct <= FEW_IDS || self.distinct * 4 <= self.added * 3
     }
 
     fn sort(&mut self) {
@@ -119,15 +136,34 @@ mod tests {
         });
         let added = added.count() + 1;
         assert!((6..=12).contains(&added), "{added}");
-        let bytes = group.finish();
+        let bytes = group.finish().unwrap();
         assert!(IdFilter::is_whole(&bytes));
         let ids = IdFilter::decode(&bytes).unwrap();
         assert!(blocks[..added].iter().all(|block| block.are_known(&ids)));
         assert!(!blocks[added..].iter().any(|block| block.are_known(&ids)));
         assert!(!ids.may_contain_longer(32, |_| true));
 
-        let another = group.finish();
+        let another = group.finish().unwrap();
         assert!(!blocks[0].are_known(&IdFilter::decode(&another).unwrap()));
+    }
+
+    #[test]
+    fn many_ids_of_one_block_each_make_no_filter() {
+        let keys =
+            |range: std::ops::Range<u64>| BlockLongIds { keys: range.collect(), ..BlockLongIds::default() };
+        let few = FEW_IDS as u64;
+        for (blocks, pays) in [
+            (vec![keys(0..few)], true),
+            (vec![keys(0..few), keys(few..few + 1)], false),
+            (vec![keys(0..few), keys(few..2 * few)], false),
+            (vec![keys(0..few), keys(few..2 * few), keys(0..few)], true),
+        ] {
+            let mut group = GroupLongIds::new(MAX_GROUP_IDS);
+            blocks.iter().for_each(|block| group.add(block));
+            assert_eq!(group.finish().is_some(), pays, "{} blocks", blocks.len());
+            group.add(&blocks[0]);
+            assert!(group.finish().is_some(), "of another group");
+        }
     }
 
     #[test]
@@ -140,13 +176,13 @@ mod tests {
         for blocks in [[&many, &few], [&few, &many]] {
             let mut group = GroupLongIds::new(MAX_GROUP_IDS);
             blocks.iter().for_each(|block| group.add(block));
-            let bytes = group.finish();
+            let bytes = group.finish().unwrap();
             let ids = IdFilter::decode(&bytes).unwrap();
             assert!(blocks.iter().all(|block| block.are_known(&ids)));
             let longer = |len: usize, part: &[u8]| ids.may_contain_longer(len, |id| id.ends_with(part));
             assert_eq!((longer(63, b"no"), longer(64, b"no"), longer(64, b"02")), (true, false, true));
             group.add(&few);
-            let alone = group.finish();
+            let alone = group.finish().unwrap();
             assert!(!many.are_known(&IdFilter::decode(&alone).unwrap()));
         }
     }
