@@ -163,12 +163,19 @@ impl PackedColumns {
     }
 }
 
+/// Most pieces of a column: text in parts has three at most for each of 256 tokens, and one.
+const MAX_PIECES: u64 = 1 << 11;
+
 /// Puts together what was packed in pieces, `raw_len` bytes in all.
 pub(crate) fn unpack_pieces(stored: &[u8], raw_len: usize) -> Result<Vec<u8>, Malformed> {
     const WRONG: Malformed = Malformed("pieces of a column");
     let mut input = Input::new(stored);
+    let number = input.varint("pieces of a column")?;
+    if number > MAX_PIECES {
+        return Err(WRONG);
+    }
     let mut lens = Vec::new();
-    for _ in 0..input.varint("pieces of a column")? {
+    for _ in 0..number {
         lens.push((input.len("length of a piece")?, input.len("length of a piece")?));
     }
     let mut raw = Vec::new();
@@ -209,5 +216,9 @@ mod tests {
         for len in 0..stored.len() {
             assert!(unpack_pieces(&stored[..len], raw.len()).is_err(), "{len}");
         }
+        let mut many = Vec::new();
+        put_varint(&mut many, MAX_PIECES + 1);
+        many.resize(many.len() + 2 * (MAX_PIECES as usize + 1), 0);
+        assert!(unpack_pieces(&many, 0).is_err(), "more pieces than there can be");
     }
 }
