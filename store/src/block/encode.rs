@@ -215,7 +215,8 @@ impl Columns<'_> {
         let (shapes, columns) = shapes::encode_columns(builder, timestamps, scratch, told);
         let mut params = vec![u8::from(lines.bytes().is_ascii()) * ASCII_LINES];
         params.extend_from_slice(&shapes.used);
-        self.add(Role::Lines, code::LINES_SHARED_SHAPES, params, &shapes.raw)?;
+        let raw = (shapes.raw.as_slice(), shapes.pieces.as_slice());
+        self.packed.add(self.packer, Role::Lines, code::LINES_SHARED_SHAPES, params, raw)?;
         for column in columns {
             self.add_smaller(Role::Values(column.entries as u32), &column)?;
         }

@@ -14,7 +14,7 @@ use crate::{Level, Origin, StreamId};
 
 /// Newest format this build reads, and the one it writes. Each column names the oldest format that can
 /// read it, so a new encoding leaves blocks that do not use it readable by older builds.
-pub(crate) const FORMAT: u32 = 4;
+pub(crate) const FORMAT: u32 = 5;
 
 /// Most records in a block, as a bound for readers. The writer stays below it (`BLOCK_RECORDS`).
 pub(crate) const MAX_RECORDS: u32 = 1 << 16;
@@ -123,6 +123,8 @@ pub(crate) enum Packing {
     Zstd,
     /// Piece by piece, some with zstd.
     Pieces,
+    /// The same, with some bytes in fewer bits.
+    NarrowPieces,
 }
 
 /// Entry of the column directory.
@@ -146,6 +148,7 @@ impl ColumnMeta {
     /// The oldest format that can read the column.
     fn format(&self) -> u32 {
         match self.role {
+            _ if self.packing == Packing::NarrowPieces => 5,
             _ if self.packing == Packing::Pieces => 4,
             Role::Values(_) | Role::Table(_)
                 if matches!(self.encoding, value_code::DENSE_NUMBERS | value_code::PARTED) =>
@@ -211,6 +214,7 @@ impl ColumnMeta {
             Packing::Plain => 0,
             Packing::Zstd => 1,
             Packing::Pieces => 2,
+            Packing::NarrowPieces => 3,
         });
         put_varint(out, u64::from(self.raw_len));
         put_varint(out, u64::from(self.stored_len));
@@ -245,6 +249,7 @@ impl ColumnMeta {
             0 => Packing::Plain,
             1 => Packing::Zstd,
             2 => Packing::Pieces,
+            3 => Packing::NarrowPieces,
             _ => return Err(Malformed("packing of a column").into()),
         };
         let raw_len = input.varint_u32("length of a column")?;

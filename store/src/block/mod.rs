@@ -10,6 +10,7 @@ mod holes;
 mod line_shapes;
 mod lines;
 mod merge;
+mod narrow;
 mod pack;
 mod pairs;
 mod search;

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io;
 
 use super::header::{ColumnMeta, Packing, Role};
+use super::narrow;
 use super::shapes::Encoded;
 use super::wire::{Input, Malformed, put_varint};
 
@@ -31,6 +32,7 @@ thread_local! {
 pub(crate) struct Packer {
     compressor: zstd::bulk::Compressor<'static>,
     packed: Vec<u8>,
+    narrow: Vec<u8>,
 }
 
 impl std::fmt::Debug for Packer {
@@ -41,25 +43,36 @@ impl std::fmt::Debug for Packer {
 
 impl Packer {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { compressor: zstd::bulk::Compressor::new(LEVEL)?, packed: Vec::new() })
+        let compressor = zstd::bulk::Compressor::new(LEVEL)?;
+        Ok(Self { compressor, packed: Vec::new(), narrow: Vec::new() })
     }
 
     /// Appends `raw` to `out`, compressed when that makes it smaller.
     pub(crate) fn pack(&mut self, raw: &[u8], out: &mut Vec<u8>) -> io::Result<Packing> {
+        if narrow::bits(raw) < 8 {
+            return self.pack_pieces(raw, &[Piece::Packed(raw.len())], out);
+        }
+        let is_packed = self.compress(raw, out)?;
+        Ok(if is_packed { Packing::Zstd } else { Packing::Plain })
+    }
+
+    /// Appends `raw`, and whether that is a zstd frame.
+    fn compress(&mut self, raw: &[u8], out: &mut Vec<u8>) -> io::Result<bool> {
         if raw.len() >= MIN_PACKED {
             self.packed.clear();
             self.packed.reserve(zstd::zstd_safe::compress_bound(raw.len()));
             self.compressor.compress_to_buffer(raw, &mut self.packed)?;
             if self.packed.len() < raw.len() {
                 out.extend_from_slice(&self.packed);
-                return Ok(Packing::Zstd);
+                return Ok(true);
             }
         }
         out.extend_from_slice(raw);
-        Ok(Packing::Plain)
+        Ok(false)
     }
 
-    /// Appends `raw`, which is made of these pieces: their number, length of each before and after, and what they are then.
+    /// Appends `raw`, which is made of these pieces: their number, for each its length before and after and, if some are narrow,
+    /// the bits of its bytes, and what they are then.
     pub(crate) fn pack_pieces(
         &mut self,
         raw: &[u8],
@@ -67,21 +80,45 @@ impl Packer {
         out: &mut Vec<u8>,
     ) -> io::Result<Packing> {
         let (mut packed, mut rest) = (Vec::with_capacity(raw.len()), raw);
-        put_varint(out, pieces.len() as u64);
+        let mut told = Vec::with_capacity(pieces.len());
         for piece in pieces {
             let (Piece::Packed(len) | Piece::Plain(len)) = piece;
             let (bytes, later) = rest.split_at(*len);
-            let start = packed.len();
-            match piece {
-                Piece::Packed(_) => drop(self.pack(bytes, &mut packed)?),
-                Piece::Plain(_) => packed.extend_from_slice(bytes),
-            }
-            put_varint(out, bytes.len() as u64);
-            put_varint(out, (packed.len() - start) as u64);
+            let (start, bits) = (packed.len(), self.pack_piece(*piece, bytes, &mut packed)?);
+            told.push((*len, packed.len() - start, bits));
             rest = later;
         }
+        let is_narrow = told.iter().any(|(.., bits)| *bits < 8);
+        put_varint(out, pieces.len() as u64);
+        for (len, packed_len, bits) in told {
+            put_varint(out, len as u64);
+            put_varint(out, packed_len as u64);
+            out.extend(is_narrow.then_some(bits));
+        }
         out.extend_from_slice(&packed);
-        Ok(Packing::Pieces)
+        Ok(if is_narrow { Packing::NarrowPieces } else { Packing::Pieces })
+    }
+
+    /// Appends a piece, and tells the bits that hold each of its bytes.
+    fn pack_piece(&mut self, piece: Piece, bytes: &[u8], packed: &mut Vec<u8>) -> io::Result<u8> {
+        let bits = match piece {
+            Piece::Packed(_) => narrow::bits(bytes),
+            Piece::Plain(_) => {
+                packed.extend_from_slice(bytes);
+                return Ok(8);
+            }
+        };
+        if bits == 8 {
+            self.compress(bytes, packed)?;
+            return Ok(bits);
+        }
+        let mut narrow = std::mem::take(&mut self.narrow);
+        narrow.clear();
+        narrow::put(bytes, bits, &mut narrow);
+        let packed = self.compress(&narrow, packed);
+        self.narrow = narrow;
+        packed?;
+        Ok(bits)
     }
 }
 
@@ -166,28 +203,30 @@ impl PackedColumns {
 /// Most pieces of a column: text in parts has three at most for each of 256 tokens, and one.
 const MAX_PIECES: u64 = 1 << 11;
 
-/// Puts together what was packed in pieces, `raw_len` bytes in all.
-pub(crate) fn unpack_pieces(stored: &[u8], raw_len: usize) -> Result<Vec<u8>, Malformed> {
+/// Puts together what was packed in pieces, `raw_len` bytes in all; whether each tells the bits of its bytes is `are_narrow`.
+pub(crate) fn unpack_pieces(stored: &[u8], raw_len: usize, are_narrow: bool) -> Result<Vec<u8>, Malformed> {
     const WRONG: Malformed = Malformed("pieces of a column");
     let mut input = Input::new(stored);
     let number = input.varint("pieces of a column")?;
     if number > MAX_PIECES {
         return Err(WRONG);
     }
-    let mut lens = Vec::new();
+    let mut pieces = Vec::new();
     for _ in 0..number {
-        lens.push((input.len("length of a piece")?, input.len("length of a piece")?));
+        let (len, packed_len) = (input.len("length of a piece")?, input.len("length of a piece")?);
+        pieces.push((len, packed_len, if are_narrow { input.u8("bits of a piece")? } else { 8 }));
     }
     let mut raw = Vec::new();
-    for (len, packed_len) in lens {
+    for (len, packed_len, bits) in pieces {
         if len > raw_len - raw.len() {
             return Err(WRONG);
         }
         let packed = input.take(packed_len, "piece of a column")?;
-        if len == packed_len {
-            raw.extend_from_slice(packed);
+        let narrow_len = narrow::packed_len(len, bits).ok_or(WRONG)?;
+        if narrow_len == packed_len {
+            narrow::take(packed, len, bits, &mut raw);
         } else {
-            raw.append(&mut unpack(packed, len)?);
+            narrow::take(&unpack(packed, narrow_len)?, len, bits, &mut raw);
         }
     }
     if input.is_empty() && raw.len() == raw_len { Ok(raw) } else { Err(WRONG) }
@@ -204,21 +243,37 @@ mod tests {
 
     #[test]
     fn pieces_are_put_together_and_lies_about_them_refused() {
-        let raw: Vec<u8> = [vec![7; 1000], (0..=255).collect(), Vec::new(), b"few".to_vec()].concat();
+        let wide = [vec![7; 1000], (0..=255).collect(), Vec::new(), b"few".to_vec()].concat();
         let pieces = [Piece::Packed(1000), Piece::Plain(256), Piece::Packed(0), Piece::Packed(3)];
-        let mut packer = Packer::new().unwrap();
+        check_pieces(&[vec![77; 1000], wide[1000..].to_vec()].concat(), &pieces, Packing::Pieces);
+        check_pieces(&wide, &pieces, Packing::NarrowPieces);
+    }
+
+    fn check_pieces(raw: &[u8], pieces: &[Piece], packing: Packing) {
+        let are_narrow = packing == Packing::NarrowPieces;
         let mut stored = Vec::new();
-        assert_eq!(packer.pack_pieces(&raw, &pieces, &mut stored).unwrap(), Packing::Pieces);
+        assert_eq!(Packer::new().unwrap().pack_pieces(raw, pieces, &mut stored).unwrap(), packing);
         assert!(stored.len() < 400);
-        assert_eq!(unpack_pieces(&stored, raw.len()).unwrap(), raw);
-        assert!(unpack_pieces(&stored, raw.len() + 1).is_err());
-        assert!(unpack_pieces(&stored, raw.len() - 1).is_err());
+        assert_eq!(unpack_pieces(&stored, raw.len(), are_narrow).unwrap(), raw);
+        assert!(unpack_pieces(&stored, raw.len() + 1, are_narrow).is_err());
+        assert!(unpack_pieces(&stored, raw.len() - 1, are_narrow).is_err());
         for len in 0..stored.len() {
-            assert!(unpack_pieces(&stored[..len], raw.len()).is_err(), "{len}");
+            assert!(unpack_pieces(&stored[..len], raw.len(), are_narrow).is_err(), "{len}");
         }
         let mut many = Vec::new();
         put_varint(&mut many, MAX_PIECES + 1);
-        many.resize(many.len() + 2 * (MAX_PIECES as usize + 1), 0);
-        assert!(unpack_pieces(&many, 0).is_err(), "more pieces than there can be");
+        many.resize(many.len() + 3 * (MAX_PIECES as usize + 1), 0);
+        assert!(unpack_pieces(&many, 0, are_narrow).is_err(), "more pieces than there can be");
+    }
+
+    #[test]
+    fn small_numbers_take_about_as_many_bits_as_they_have_entropy() {
+        let codes: Vec<u8> = (0..8192_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8 % 4).collect();
+        let (mut packer, mut stored) = (Packer::new().unwrap(), Vec::new());
+        assert_eq!(packer.pack(&codes, &mut stored).unwrap(), Packing::NarrowPieces);
+        assert!(stored.len() <= 8192 / 4 + 24, "{}", stored.len());
+        assert_eq!(unpack_pieces(&stored, codes.len(), true).unwrap(), codes);
+        stored[5] = 3;
+        assert!(unpack_pieces(&stored, codes.len(), true).is_err(), "three bits");
     }
 }

@@ -329,7 +329,8 @@ pub(crate) fn read_column(
     let raw_len = column.raw_len as usize;
     let raw = match column.packing {
         Packing::Zstd => pack::unpack(&stored, raw_len),
-        Packing::Pieces => pack::unpack_pieces(&stored, raw_len),
+        Packing::Pieces => pack::unpack_pieces(&stored, raw_len, false),
+        Packing::NarrowPieces => pack::unpack_pieces(&stored, raw_len, true),
         Packing::Plain if stored.len() == raw_len => Ok(stored),
         Packing::Plain => Err(Malformed("length of a column")),
     };

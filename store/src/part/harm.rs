@@ -139,7 +139,8 @@ fn unpacked(directory: &[ColumnMeta], columns: &[u8]) -> Vec<Vec<u8>> {
         let stored = input.take(column.stored_len as usize, "column").unwrap();
         match column.packing {
             Packing::Zstd => block::unpack(stored, column.raw_len as usize).unwrap(),
-            Packing::Pieces => block::unpack_pieces(stored, column.raw_len as usize).unwrap(),
+            Packing::Pieces => block::unpack_pieces(stored, column.raw_len as usize, false).unwrap(),
+            Packing::NarrowPieces => block::unpack_pieces(stored, column.raw_len as usize, true).unwrap(),
             Packing::Plain => stored.to_vec(),
         }
     });
@@ -232,12 +233,13 @@ proptest! {
     }
 }
 
-/// Parts as the version before shapes wrote them, the one before dictionaries, and the one before short numbers were told apart.
+/// Parts as the versions before shapes, dictionaries, short numbers apart, and codes of few bits wrote them.
 #[test]
 fn parts_of_former_formats_read_as_before() {
     reads_as_before(include_bytes!("fixtures/format-1.blk"), 1);
     reads_as_before(include_bytes!("fixtures/format-2.blk"), 2);
     reads_as_before(include_bytes!("fixtures/format-3.blk"), 3);
+    reads_as_before(include_bytes!("fixtures/format-4.blk"), 4);
 }
 
 fn reads_as_before(part: &[u8], format: u32) {

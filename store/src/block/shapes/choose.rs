@@ -56,6 +56,8 @@ pub(crate) struct EncodedShapes {
     /// Which templates: the end of the parameters of their column.
     pub(crate) used: Vec<u8>,
     pub(crate) raw: Vec<u8>,
+    /// What `raw` is made of, if that is to be packed apart.
+    pub(crate) pieces: Vec<Piece>,
 }
 
 /// The templates of all blocks of `builder`, as a column of a dictionary.
@@ -108,7 +110,8 @@ fn encode_shapes(builder: &Builder, base: usize) -> EncodedShapes {
         next = number as u64 + 1;
     }
     Codes::encode_planes(&codes, numbers.len(), &mut raw);
-    EncodedShapes { used, raw }
+    let pieces = Codes::pieces(raw.len(), numbers.len(), codes.len());
+    EncodedShapes { used, raw, pieces }
 }
 
 fn tell_literals(builder: &Builder, literals: &mut Lines, told: &mut impl FnMut(&[u8])) {
@@ -181,7 +184,9 @@ fn dictionary(texts: &Lines, scratch: &mut Scratch, told: &mut impl FnMut(&[u8])
     put_with_lengths(distinct.texts(), &mut raw);
     Codes::encode(codes, distinct.len(), &mut raw);
     let params = bytes_of(distinct.texts()).encode();
-    Some(Encoded::new(texts.len(), code::DICTIONARY, params, raw))
+    let pieces =
+        if distinct.len() <= 16 { Codes::pieces(raw.len(), distinct.len(), codes.len()) } else { Vec::new() };
+    Some(Encoded { pieces, ..Encoded::new(texts.len(), code::DICTIONARY, params, raw) })
 }
 
 fn numbers(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
@@ -257,7 +262,7 @@ fn shapes_of(
     let mut builder = std::mem::take(&mut scratch.nested);
     let encoded = builder.cut_text(texts).then(|| {
         let base = own + nested.len();
-        let EncodedShapes { used, raw } = encode_shapes(&builder, base);
+        let EncodedShapes { used, raw, pieces } = encode_shapes(&builder, base);
         tell_literals(&builder, &mut scratch.literals, told);
         let mut params = Outline::of(&builder, base).encode();
         params.extend_from_slice(&used);
@@ -265,7 +270,7 @@ fn shapes_of(
             let encoded = chosen(texts, scratch, told);
             nested.push(encoded.unwrap_or_else(|| text(texts, told)));
         }
-        Encoded::new(texts.len(), code::SHARED_SHAPES, params, raw)
+        Encoded { pieces, ..Encoded::new(texts.len(), code::SHARED_SHAPES, params, raw) }
     });
     scratch.nested = builder;
     encoded

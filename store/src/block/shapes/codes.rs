@@ -1,5 +1,6 @@
 //! One code a record: which of a few things it has.
 
+use crate::block::pack::Piece;
 use crate::block::wire::{Input, Malformed};
 
 /// Which of a few things each record has, one byte a record or two.
@@ -49,6 +50,19 @@ impl Codes {
         }
         out.extend(codes.iter().map(|code| *code as u8));
         out.extend(codes.iter().map(|code| (*code >> 8) as u8));
+    }
+
+    /// The pieces of a column of so many bytes that ends with `len` codes of so many kinds in planes: those that need few
+    /// bits are packed apart. None if all need as many as the rest.
+    pub(super) fn pieces(column: usize, kinds: usize, len: usize) -> Vec<Piece> {
+        let planes = match kinds {
+            2..=16 => 1,
+            257.. => 2,
+            _ => return Vec::new(),
+        };
+        let mut pieces = vec![Piece::Packed(column - planes * len)];
+        pieces.resize(1 + planes, Piece::Packed(len));
+        pieces
     }
 
     pub(super) fn encode(codes: &[u16], kinds: usize, out: &mut Vec<u8>) {

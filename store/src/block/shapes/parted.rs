@@ -108,10 +108,11 @@ pub(super) fn encode(texts: &Lines) -> Option<(Vec<u8>, Vec<Piece>)> {
     put_varint(&mut out.raw, texts.bytes().len() as u64);
     put_varint(&mut out.raw, outlines.len() as u64);
     outlines.texts().iter().for_each(|outline| put_bytes(&mut out.raw, outline));
+    out.end_packed();
     if outlines.len() > 1 {
         out.raw.extend_from_slice(&codes);
+        out.end_packed();
     }
-    out.end_packed();
     places.iter().flatten().for_each(|place| put_place(place, &mut out));
     Some((out.raw, out.pieces))
 }
