@@ -21,6 +21,12 @@ const REACH: Reach = Reach { depth: 4, arrays: false };
 /// A longer text in a time field is no time.
 const MAX_TIME_BYTES: usize = 64;
 
+/// Most pairs that are derived from a line.
+const DERIVED: usize = 6;
+
+/// Name and value of a derived pair.
+type Derived<'a> = (&'a Arc<str>, &'a str);
+
 /// How a source wants its lines read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseOptions {
@@ -191,18 +197,18 @@ impl Enricher {
         base_pairs: &[Pair],
         options: ParseOptions,
     ) -> Record {
-        let mut pairs = Vec::with_capacity(base_pairs.len() + 4);
-        pairs.extend_from_slice(base_pairs);
+        let cut = line.truncated_from.map(|bytes| bytes.to_string());
         let line = RawLine { line: self.redacted(line.line, options.format), ..line };
         let shape = options.format.shape(&line.line);
         let (mut level, mut timestamp_ns) = (Level::Unset, line.timestamp_ns);
+        let mut derived = [None; DERIVED];
         if let Some(shape) = shape {
             let stated = self.by_source(base_pairs).or(self.stated(shape, &line.line));
-            self.add_ids(&stated, &mut pairs);
+            [derived[0], derived[1], derived[2], derived[3]] = self.derived_ids(&stated);
             match (options.line_time, stated.time.value()) {
                 // A sender that took the record's time from the line has said it already.
                 (LineTime::Keep, Some(time)) if time::parse(time.as_bytes()) == Some(timestamp_ns) => {}
-                (LineTime::Keep, Some(time)) => add(&mut pairs, &self.attributes.logged_at, time),
+                (LineTime::Keep, Some(time)) => derived[4] = Some((&self.attributes.logged_at, time)),
                 (LineTime::Use, Some(time)) => {
                     timestamp_ns = time::parse(time.as_bytes()).unwrap_or(timestamp_ns)
                 }
@@ -210,9 +216,8 @@ impl Enricher {
             }
             level = self.level(&stated, shape, &line.line, options.level);
         }
-        if let Some(bytes) = line.truncated_from {
-            add(&mut pairs, &self.attributes.truncated, &bytes.to_string());
-        }
+        derived[5] = cut.as_deref().map(|bytes| (&self.attributes.truncated, bytes));
+        let pairs = with_derived(base_pairs, &derived);
         Record { timestamp_ns, labels: Arc::clone(labels), line: line.line, level, pairs }
     }
 
@@ -276,7 +281,7 @@ impl Enricher {
         level.unwrap_or_else(|| level_of_text(shape, line))
     }
 
-    fn add_ids(&self, stated: &Stated<'_>, pairs: &mut Vec<Pair>) {
+    fn derived_ids<'a>(&'a self, stated: &Stated<'a>) -> [Option<Derived<'a>>; 4] {
         let (parent_trace, parent_span) = stated.traceparent.unzip();
         let trace_id = stated.trace_id.value().or(parent_trace);
         let own_span = stated.span_id.value();
@@ -286,16 +291,13 @@ impl Enricher {
             None => (parent_span, None),
         };
         let parent_span_id = stated.parent_span_id.value().or(caller);
-        for (name, value) in [
+        [
             (&self.attributes.trace_id, trace_id),
             (&self.attributes.span_id, span_id),
             (&self.attributes.parent_span_id, parent_span_id),
             (&self.attributes.correlation_id, stated.correlation_id.value()),
-        ] {
-            if let Some(value) = value {
-                add(pairs, name, value);
-            }
-        }
+        ]
+        .map(|(name, value)| value.map(|value| (name, value)))
     }
 
     fn stated<'a>(&self, shape: Shape, line: &'a [u8]) -> Stated<'a> {
@@ -353,11 +355,18 @@ fn leading_time(line: &[u8]) -> Option<&[u8]> {
     time::leading(line.strip_prefix(b"[").unwrap_or(line))
 }
 
-/// Adds a derived pair unless its name is taken.
-fn add(pairs: &mut Vec<Pair>, name: &Arc<str>, value: &str) {
-    if pairs.iter().all(|pair| pair.name != *name) {
-        pairs.push(Pair { origin: Origin::Derived, name: Arc::clone(name), value: value.into() });
-    }
+/// `base`, and the derived pairs whose names are not taken by it. Takes just the room they need: records lie in memory by the
+/// hundred thousand, most with one pair or none.
+fn with_derived(base: &[Pair], derived: &[Option<Derived<'_>>]) -> Vec<Pair> {
+    let free = || derived.iter().flatten().filter(|(name, _)| base.iter().all(|pair| pair.name != **name));
+    let mut pairs = Vec::with_capacity(base.len() + free().count());
+    pairs.extend_from_slice(base);
+    pairs.extend(free().map(|(name, value)| Pair {
+        origin: Origin::Derived,
+        name: Arc::clone(name),
+        value: (*value).into(),
+    }));
+    pairs
 }
 
 /// The level of a line none of whose fields states one.

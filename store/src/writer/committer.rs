@@ -174,7 +174,10 @@ impl Committer {
 
     /// Stores and publishes `batches`, whose records are taken out. Returns the number of the latest commit.
     fn store(&mut self, batches: &mut [Batch], share: Share) -> Result<u64, StoreError> {
-        let records: Vec<Record> = batches.iter_mut().flat_map(|batch| batch.records.drain(..)).collect();
+        let records = match batches {
+            [batch] => std::mem::take(&mut batch.records),
+            _ => batches.iter_mut().flat_map(|batch| batch.records.drain(..)).collect(),
+        };
         let (streams, new_streams) = self.streams.assign(&records);
         let stored = self.store_records(records, streams, &new_streams, batches);
         if stored.is_err() {
