@@ -10,7 +10,7 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use crate::Level;
-use crate::block::{self, Block, BlockMeta};
+use crate::block::{self, BlockMeta, Filler};
 use crate::catalog::{Installed, PartRow, WindowRow};
 use crate::config::Config;
 use crate::error::StoreError;
@@ -40,10 +40,13 @@ pub(crate) struct Flusher {
     window_ns: i64,
 }
 
+/// A record and its time, so that they can be sorted without another look at the record.
+type Dated<'a> = (i64, &'a Record);
+
 /// The sorted records of one stream that lie in one window.
 struct Run<'a> {
     stream: StreamId,
-    records: &'a [&'a Record],
+    records: &'a [Dated<'a>],
     /// Order key of the first.
     min_seq: u64,
 }
@@ -168,22 +171,22 @@ impl Flusher {
         let end_seq = commits.iter().map(|commit| commit.end_seq()).max().unwrap_or(first_seq);
         let mut by_window: BTreeMap<i64, Vec<Run<'_>>> = BTreeMap::new();
         for (stream, records) in &by_stream {
-            if let (Some(first), Some(last)) = (records.first(), records.last()) {
-                built.installed.streams.push((*stream, first.timestamp_ns, last.timestamp_ns));
+            if let (Some((first_ns, _)), Some((last_ns, _))) = (records.first(), records.last()) {
+                built.installed.streams.push((*stream, *first_ns, *last_ns));
             }
-            let mut done = 0;
-            for run in records.chunk_by(|a, b| self.start_of(a) == self.start_of(b)) {
-                let min_seq = first_seq + done as u64;
-                by_window.entry(self.start_of(run[0])).or_default().push(Run {
-                    stream: *stream,
-                    records: run,
-                    min_seq,
-                });
-                done += run.len();
+            let mut rest = records.as_slice();
+            while let Some((first_ns, _)) = rest.first() {
+                let start_ns = window_start(*first_ns, self.window_ns);
+                let len = rest.partition_point(|(ns, _)| window_start(*ns, self.window_ns) == start_ns);
+                let min_seq = first_seq + (records.len() - rest.len()) as u64;
+                let (run, later) = rest.split_at(len);
+                by_window.entry(start_ns).or_default().push(Run { stream: *stream, records: run, min_seq });
+                rest = later;
             }
         }
+        let mut filler = Filler::default();
         for (start_ns, runs) in by_window {
-            self.build_part(start_ns, &runs, first_seq..end_seq, built)?;
+            self.build_part(start_ns, &runs, first_seq..end_seq, &mut filler, built)?;
         }
         built.installed.up_to_batch = commits.last().map(|commit| commit.id);
         Ok(())
@@ -194,6 +197,7 @@ impl Flusher {
         start_ns: i64,
         runs: &[Run<'_>],
         seqs: std::ops::Range<u64>,
+        filler: &mut Filler,
         built: &mut Built,
     ) -> Result<(), StoreError> {
         let window = self.window_at(start_ns, built)?;
@@ -203,7 +207,7 @@ impl Flusher {
         let mut writer = PartWriter::create(&path, PartId(id), range)?;
         for run in runs {
             self.common.tenure.check()?;
-            add_run(&mut writer, run)?;
+            add_run(&mut writer, run, filler)?;
         }
         let written = writer.finish()?;
         built.files.push(path);
@@ -226,10 +230,6 @@ impl Flusher {
         sync_dir(&self.common.dir.join(WINDOWS_DIR))?;
         built.installed.windows.push(window.clone());
         Ok(window)
-    }
-
-    fn start_of(&self, record: &Record) -> i64 {
-        window_start(record.timestamp_ns, self.window_ns)
     }
 
     /// Puts the parts in the place of the commits up to `last`.
@@ -267,29 +267,35 @@ fn window_start(ts_ns: i64, window_ns: i64) -> i64 {
 }
 
 /// Each stream's records by time, equal times in the order of arrival.
-fn sorted_by_stream(commits: &[Arc<Commit>]) -> BTreeMap<StreamId, Vec<&Record>> {
-    let mut by_stream: BTreeMap<StreamId, Vec<&Record>> = BTreeMap::new();
+fn sorted_by_stream(commits: &[Arc<Commit>]) -> BTreeMap<StreamId, Vec<Dated<'_>>> {
+    let mut lens: BTreeMap<StreamId, usize> = BTreeMap::new();
+    for group in commits.iter().flat_map(|commit| &commit.groups) {
+        *lens.entry(group.stream).or_default() += group.len();
+    }
+    let with_room = |(stream, len)| (stream, Vec::with_capacity(len));
+    let mut by_stream: BTreeMap<StreamId, Vec<Dated<'_>>> = lens.into_iter().map(with_room).collect();
     for commit in commits {
         for group in &commit.groups {
-            by_stream.entry(group.stream).or_default().extend(commit.of_group(group));
+            let records = commit.of_group(group).map(|record| (record.timestamp_ns, record));
+            by_stream.entry(group.stream).or_default().extend(records);
         }
     }
     for records in by_stream.values_mut() {
-        records.sort_by_key(|record| record.timestamp_ns);
+        records.sort_by_key(|(ns, _)| *ns);
     }
     by_stream
 }
 
-fn add_run(writer: &mut PartWriter, run: &Run<'_>) -> Result<(), StoreError> {
+fn add_run(writer: &mut PartWriter, run: &Run<'_>, filler: &mut Filler) -> Result<(), StoreError> {
     let mut rest = run.records;
     let mut min_seq = run.min_seq;
-    while let Some(first) = rest.first() {
-        let (records, later) = rest.split_at(block::next_block_len(rest.iter().copied()));
-        let labels = Arc::clone(&first.labels);
-        let block = Block::from_records(run.stream, labels, records.iter().copied());
+    while let Some((_, first)) = rest.first() {
+        let taken = filler.fill(rest.iter().map(|(_, record)| *record));
+        let block = filler.finish(run.stream, Arc::clone(&first.labels));
         writer.add(&block, min_seq)?;
-        min_seq += records.len() as u64;
-        rest = later;
+        filler.reuse(block);
+        min_seq += taken as u64;
+        rest = &rest[taken..];
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ mod decode;
 mod dense;
 mod dictionary;
 mod encode;
+mod fill;
 mod header;
 mod holes;
 mod line_shapes;
@@ -27,6 +28,7 @@ pub(crate) use dictionary::{
     DictionaryHeader, EncodedDictionary, TemplatesOf, decode_table, decode_templates,
 };
 pub(crate) use encode::Encoder;
+pub(crate) use fill::Filler;
 #[cfg(test)]
 pub(crate) use header::Packing;
 pub(crate) use header::Role;
@@ -119,17 +121,11 @@ impl Block {
     pub(crate) fn from_records<'a>(
         stream: StreamId,
         labels: Arc<Labels>,
-        records: impl Iterator<Item = &'a Record> + Clone,
+        records: impl Iterator<Item = &'a Record>,
     ) -> Self {
-        let mut lines = Lines::default();
-        records.clone().for_each(|record| lines.push(&record.line));
-        Self::in_memory(
-            (stream, labels),
-            records.clone().map(|record| record.timestamp_ns).collect(),
-            records.clone().map(|record| record.level).collect(),
-            lines,
-            Pairs::of_records(records),
-        )
+        let mut filler = Filler::default();
+        records.for_each(|record| filler.push(record));
+        filler.finish(stream, labels)
     }
 
     pub(crate) fn in_memory(
@@ -380,23 +376,20 @@ fn decoded<'a, T>(
     Ok(cell.get_or_init(|| value))
 }
 
-/// How many of the leading `records` (of one stream, in time order) fill a block; at least one, if any.
-pub(crate) fn next_block_len<'a>(records: impl Iterator<Item = &'a Record>) -> usize {
-    block_len(records.map(|record| {
-        let pairs: usize = record.pairs.iter().map(|p| p.name.len() + p.value.len()).sum();
-        record.line.len() + pairs
-    }))
-}
-
 /// How many records of these sizes in bytes fill a block.
 fn block_len(sizes: impl Iterator<Item = usize>) -> usize {
     let (mut taken, mut bytes) = (0, 0);
     for size in sizes {
         bytes += size;
-        if taken == BLOCK_RECORDS || (taken > 0 && bytes > BLOCK_BYTES) {
+        if !fits(taken, bytes) {
             break;
         }
         taken += 1;
     }
     taken
+}
+
+/// Whether a block of so many records has room for one more, with which they have `bytes` in all.
+const fn fits(taken: usize, bytes: usize) -> bool {
+    taken == 0 || (taken < BLOCK_RECORDS && bytes <= BLOCK_BYTES)
 }

@@ -6,7 +6,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::Table;
-use crate::{Origin, Pair, Record};
+use crate::{Origin, Pair};
 
 /// Columns per block. Each costs 4 bytes per record once decoded; OTLP senders use some 30 names.
 pub(crate) const MAX_COLUMNS: usize = 128;
@@ -102,18 +102,6 @@ impl Pairs {
     pub(crate) fn undecoded(names: impl Iterator<Item = (Origin, Arc<str>)>) -> Self {
         let columns = names.map(|(origin, name)| Column { origin, name, values: OnceLock::new() }).collect();
         Self { columns, overflow: OnceLock::new() }
-    }
-
-    /// The pairs of records in the order given.
-    pub(crate) fn of_records<'a>(records: impl Iterator<Item = &'a Record>) -> Self {
-        let mut builder = Builder::default();
-        for record in records {
-            for pair in &record.pairs {
-                builder.add(pair.origin, &pair.name, &pair.value);
-            }
-            builder.end_record();
-        }
-        builder.finish()
     }
 
     pub(crate) fn columns(&self) -> &[Column] {
@@ -240,7 +228,18 @@ struct Growing {
 impl Builder {
     /// Adds a pair to the current record; of pairs with equal origin and name the first counts.
     pub(crate) fn add(&mut self, origin: Origin, name: &str, value: &str) {
-        let is_it = |c: &Growing| c.origin == origin && c.name.as_ref() == name;
+        self.add_named(origin, name, || name.into(), value);
+    }
+
+    /// The same for a pair whose name other records have too.
+    pub(crate) fn add_pair(&mut self, Pair { origin, name, value }: &Pair) {
+        self.add_named(*origin, name, || Arc::clone(name), value);
+    }
+
+    fn add_named(&mut self, origin: Origin, name: &str, shared_name: impl FnOnce() -> Arc<str>, value: &str) {
+        let is_it = |c: &Growing| {
+            c.origin == origin && (std::ptr::eq(c.name.as_ref(), name) || c.name.as_ref() == name)
+        };
         let at = if self.columns.get(self.next).is_some_and(is_it) {
             Some(self.next)
         } else {
@@ -252,10 +251,10 @@ impl Builder {
                 self.next = at + 1;
             }
             None if self.columns.len() < MAX_COLUMNS => {
-                self.columns.push(Growing::new(origin, name, self.records, value));
+                self.columns.push(Growing::new(origin, shared_name(), self.records, value));
             }
             None => {
-                let pair = Pair { origin, name: name.into(), value: value.into() };
+                let pair = Pair { origin, name: shared_name(), value: value.into() };
                 self.overflow.push((self.records as u32, pair));
             }
         }
@@ -284,13 +283,13 @@ impl Builder {
 }
 
 impl Growing {
-    fn new(origin: Origin, name: &str, record: usize, value: &str) -> Self {
+    fn new(origin: Origin, name: Arc<str>, record: usize, value: &str) -> Self {
         let values = Values::Constant(value.into());
         if record == 0 {
-            return Self { origin, name: name.into(), len: 1, values };
+            return Self { origin, name, len: 1, values };
         }
         let none = Values::Each { present: Some(Vec::new()), ends: Vec::new(), text: String::new() };
-        let mut column = Self { origin, name: name.into(), len: 0, values: none };
+        let mut column = Self { origin, name, len: 0, values: none };
         column.push(record, value);
         column
     }
