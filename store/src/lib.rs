@@ -5,6 +5,7 @@
 //!
 //! This crate alone knows tantivy and rusqlite. It does not know query languages, HTTP or Docker.
 
+mod ascii;
 pub mod backup;
 pub mod block;
 mod catalog;

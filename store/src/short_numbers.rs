@@ -26,6 +26,12 @@ impl ShortNumber {
         let value = token.iter().fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
         Some(Self { digits: token.len(), value })
     }
+
+    /// A number that is written with so many digits.
+    pub(crate) fn with_digits(number: u64, digits: usize) -> Option<Self> {
+        let fits = (1..=MAX_DIGITS).contains(&digits) && number < universe(digits) as u64;
+        fits.then_some(Self { digits, value: number as u32 })
+    }
 }
 
 /// Numbers there are of so many digits.

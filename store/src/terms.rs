@@ -9,6 +9,9 @@
 //! Long ids are known once more by the group that the block belongs to in its part ([`GroupLongIds`]).
 
 mod long;
+mod values;
+
+use std::ops::Range;
 
 use crate::block::{
     Block, BlockError, Input, Lines, Malformed, Pairs, crc, put_bytes, put_varint, values_beside_lines,
@@ -143,7 +146,12 @@ impl Collector {
 
     /// Adds the tokens of a text.
     pub(crate) fn add(&mut self, text: &[u8]) {
-        token::for_each(text, |token| {
+        self.add_within(text, 0..text.len());
+    }
+
+    /// Adds the tokens of the part of `text` at `span`, at whose ends no token goes on.
+    fn add_within(&mut self, text: &[u8], span: Range<usize>) {
+        token::for_each_within(text, span, |token| {
             if let Some(middle) = token::uuid_middle(text, token) {
                 self.long_ids.insert(token::id_key(&middle.to_ascii_lowercase()));
             }

@@ -10,6 +10,8 @@
 
 use std::ops::Range;
 
+use crate::ascii;
+
 /// Longest word, in characters. Anything longer is an id.
 const MAX_WORD_CHARS: usize = 24;
 
@@ -60,9 +62,15 @@ const KIND: [u8; 256] = {
 
 /// Calls `found` with every token of `text`, in order.
 #[inline]
-pub(crate) fn for_each(text: &[u8], mut found: impl FnMut(&Token)) {
-    let mut at = 0;
-    while at < text.len() {
+pub(crate) fn for_each(text: &[u8], found: impl FnMut(&Token)) {
+    for_each_within(text, 0..text.len(), found);
+}
+
+/// Calls `found` with every token that begins within `span` of `text`, which no token extends into.
+#[inline]
+pub(crate) fn for_each_within(text: &[u8], span: Range<usize>, mut found: impl FnMut(&Token)) {
+    let mut at = span.start;
+    while at < span.end {
         match KIND[usize::from(text[at])] {
             SEPARATOR => at += 1,
             NOT_ASCII => {
@@ -98,10 +106,16 @@ pub(crate) fn for_each(text: &[u8], mut found: impl FnMut(&Token)) {
 /// The token that begins at `start`, where a letter or digit stands that is not alone.
 #[inline]
 fn token_at(text: &[u8], start: usize) -> Token {
-    // Most tokens end within 16 bytes: those are looked at all at once.
-    let ahead = text.get(start..).and_then(<[u8]>::first_chunk::<16>);
-    let (len, mut kinds) = ahead.map_or((0, 0), leading_alphanumerics);
-    let mut end = start + len;
+    let (mut end, mut kinds) = (start, 0);
+    // Sixteen bytes at a time: most tokens end within the first of them, ids within the second.
+    while let Some(ahead) = text.get(end..).and_then(<[u8]>::first_chunk) {
+        let (len, more) = leading_alphanumerics(ahead);
+        end += len;
+        kinds |= more;
+        if len < ahead.len() {
+            break;
+        }
+    }
     while let Some(byte) = text.get(end) {
         let kind = KIND[usize::from(*byte)];
         if kind == SEPARATOR {
@@ -120,27 +134,19 @@ fn token_at(text: &[u8], start: usize) -> Token {
 /// Number of ASCII letters and digits that `bytes` begin with, and their kinds, but for hex letters.
 #[inline]
 fn leading_alphanumerics(bytes: &[u8; 16]) -> (usize, u8) {
-    const fn each(byte: u8) -> u128 {
-        u128::from_le_bytes([byte; 16])
-    }
-    const HIGH: u128 = each(0x80);
     let bytes = u128::from_le_bytes(*bytes);
-    // Each byte by itself: adding sets the high bit of those above a bound, and never carries.
-    let low = bytes & !HIGH;
-    let lower = low | each(0x20);
-    let letters = (lower + each(0x80 - b'a')) & !(lower + each(0x7f - b'z')) & HIGH;
-    let digits = (low + each(0x80 - b'0')) & !(low + each(0x7f - b'9')) & HIGH;
-    let alphanumerics = (letters | digits) & !bytes;
-    let len = (!alphanumerics & HIGH).trailing_zeros() / 8;
+    let (letters, digits) = (ascii::letters(bytes), ascii::digits(bytes));
+    let len = ascii::before(!(letters | digits) & ascii::HIGH);
     let within = if len == 16 { u128::MAX } else { (1 << (8 * len)) - 1 };
     let mut kinds = 0;
     if digits & within != 0 {
         kinds |= DIGIT;
     }
-    if letters & (lower + each(0x7f - b'f')) & within != 0 {
+    let beyond_f = (bytes & !ascii::HIGH | ascii::each(0x20)) + ascii::each(0x7f - b'f');
+    if letters & beyond_f & within != 0 {
         kinds |= OTHER_LETTER;
     }
-    (len as usize, kinds)
+    (len, kinds)
 }
 
 /// A token with characters beyond ASCII: `start..end`, of these kinds, has been seen.
@@ -324,6 +330,11 @@ fn letter_at(folded: &[u8], at: usize) -> (bool, usize) {
         }
         kind => (kind & (HEX_LETTER | OTHER_LETTER) != 0, 1),
     }
+}
+
+/// Whether a byte ends whatever stands beside it: it is part of no token, and of no group of ids with hyphens.
+pub(crate) const fn is_edge(byte: u8) -> bool {
+    byte.is_ascii() && !byte.is_ascii_alphanumeric() && byte != b'-'
 }
 
 /// Key of an id in the block filters, from its folded bytes.

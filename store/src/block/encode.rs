@@ -116,7 +116,7 @@ impl Encoder {
                     return columns.encode_lines(lines, pairs);
                 }
                 terms.add_pairs(pairs);
-                columns.encode_shapes(lines, timestamps, builder, scratch, &mut |text| terms.add(text))
+                columns.encode_shapes(lines, timestamps, builder, scratch, terms)
             })
             .and_then(|()| {
                 let names_it = columns.is_shared || shapes;
@@ -210,9 +210,9 @@ impl Columns<'_> {
         timestamps: &[i64],
         builder: &Builder,
         scratch: &mut Scratch,
-        told: &mut impl FnMut(&[u8]),
+        terms: &mut Collector,
     ) -> io::Result<()> {
-        let (shapes, columns) = shapes::encode_columns(builder, timestamps, scratch, told);
+        let (shapes, columns) = shapes::encode_columns(builder, timestamps, scratch, terms);
         let mut params = vec![u8::from(lines.bytes().is_ascii()) * ASCII_LINES];
         params.extend_from_slice(&shapes.used);
         let raw = (shapes.raw.as_slice(), shapes.pieces.as_slice());
@@ -366,7 +366,9 @@ fn encode_overflow(overflow: &Overflow) -> Vec<u8> {
 }
 
 fn is_even_hex(value: &str) -> bool {
-    value.len().is_multiple_of(2) && value.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    let is_digit = |b| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    // All of them, so that they are looked at many at a time.
+    value.len().is_multiple_of(2) && value.bytes().fold(true, |all, b| all & is_digit(b))
 }
 
 fn is_uuid(value: &str) -> bool {

@@ -7,6 +7,7 @@ use super::stamp::Stamps;
 use super::{Builder, Coded, Codes, Interner, Outline, TableOf, Tables, hex, parted, templates, used};
 use crate::block::wire::put_varint;
 use crate::block::{Lines, Piece};
+use crate::terms::Collector;
 
 /// Values of which one in this many may be new for a dictionary.
 const PER_DISTINCT: usize = 4;
@@ -67,26 +68,25 @@ pub(crate) fn encode_templates(builder: &Builder) -> Encoded {
 }
 
 /// The shapes of `builder`, then its columns and those nested in them, by number. `times` are those of the
-/// records. Calls `told` with texts, separated by `\n`, that have every token of every line, but for
-/// values of pairs.
+/// records. Adds the tokens of every line to `terms`, but for those of pairs.
 pub(crate) fn encode_columns(
     builder: &Builder,
     times: &[i64],
     scratch: &mut Scratch,
-    told: &mut impl FnMut(&[u8]),
+    terms: &mut Collector,
 ) -> (EncodedShapes, Vec<Encoded>) {
     let shapes = encode_shapes(builder, 0);
-    tell_literals(builder, &mut scratch.literals, told);
+    tell_literals(builder, &mut scratch.literals, terms);
     let own = builder.columns().count();
     let mut columns = Vec::with_capacity(own);
     let mut nested = Vec::new();
     for (number, texts) in builder.columns() {
-        let chosen = few_or_numbers(texts, scratch, told)
-            .or_else(|| stamps(texts, builder, number, times, told))
-            .or_else(|| shared(texts, number, &mut scratch.tables, told))
-            .or_else(|| ids(texts, told))
-            .or_else(|| shapes_of(texts, own, scratch, &mut nested, told));
-        columns.push(chosen.unwrap_or_else(|| text(texts, told)));
+        let chosen = few_or_numbers(texts, scratch, terms)
+            .or_else(|| stamps(texts, builder, number, times, terms))
+            .or_else(|| shared(texts, number, &mut scratch.tables, terms))
+            .or_else(|| ids(texts, terms))
+            .or_else(|| shapes_of(texts, own, scratch, &mut nested, terms));
+        columns.push(chosen.unwrap_or_else(|| text(texts, terms)));
     }
     columns.extend(nested);
     (shapes, columns)
@@ -114,60 +114,55 @@ fn encode_shapes(builder: &Builder, base: usize) -> EncodedShapes {
     EncodedShapes { used, raw, pieces }
 }
 
-fn tell_literals(builder: &Builder, literals: &mut Lines, told: &mut impl FnMut(&[u8])) {
+fn tell_literals(builder: &Builder, literals: &mut Lines, terms: &mut Collector) {
     literals.clear();
     builder.for_each_literal(|literal| literals.push(literal));
-    told(literals.bytes());
+    terms.add(literals.bytes());
 }
 
 /// An encoding that any column may have and that tells more than text, if one fits.
-fn chosen(texts: &Lines, scratch: &mut Scratch, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
-    few_or_numbers(texts, scratch, told).or_else(|| ids(texts, told))
+fn chosen(texts: &Lines, scratch: &mut Scratch, terms: &mut Collector) -> Option<Encoded> {
+    few_or_numbers(texts, scratch, terms).or_else(|| ids(texts, terms))
 }
 
-fn few_or_numbers(texts: &Lines, scratch: &mut Scratch, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
-    constant(texts, told).or_else(|| dictionary(texts, scratch, told)).or_else(|| numbers(texts, told))
+fn few_or_numbers(texts: &Lines, scratch: &mut Scratch, terms: &mut Collector) -> Option<Encoded> {
+    constant(texts, terms).or_else(|| dictionary(texts, scratch, terms)).or_else(|| numbers(texts, terms))
 }
 
-fn ids(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
+fn ids(texts: &Lines, terms: &mut Collector) -> Option<Encoded> {
     let ids = hex_digits(texts).or_else(|| uuids(texts))?;
-    told(texts.bytes());
+    terms.add(texts.bytes());
     Some(ids)
 }
 
 /// A table of a dictionary, in the encoding that fits its values best.
 pub(super) fn plain_table(texts: &Lines) -> Encoded {
-    hex_digits(texts).or_else(|| uuids(texts)).unwrap_or_else(|| text(texts, &mut |_| ()))
+    hex_digits(texts).or_else(|| uuids(texts)).unwrap_or_else(|| plain_text(texts))
 }
 
 /// Values that other blocks of the part have too, as numbers of a table.
-fn shared(
-    texts: &Lines,
-    number: usize,
-    tables: &mut Tables,
-    told: &mut impl FnMut(&[u8]),
-) -> Option<Encoded> {
+fn shared(texts: &Lines, number: usize, tables: &mut Tables, terms: &mut Collector) -> Option<Encoded> {
     let mean = texts.line_bytes() / texts.len().max(1);
     if !SHARED_MEAN.contains(&mean) || memchr::memchr(b' ', texts.bytes()).is_some() {
         return None; // running text is better cut into shapes
     }
     let Coded { table, raw } = tables.code(TableOf::Column(number), texts.iter(), false)?;
-    told(texts.bytes());
+    terms.add_alike(texts);
     let mut params = bytes_of(texts).encode();
     put_varint(&mut params, u64::from(table));
     Some(Encoded::new(texts.len(), code::SHARED, params, raw))
 }
 
-fn constant(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
+fn constant(texts: &Lines, terms: &mut Collector) -> Option<Encoded> {
     let first = texts.iter().next().unwrap_or_default();
     if first.len() > MAX_CONSTANT || texts.iter().any(|text| text != first) {
         return None;
     }
-    told(first);
+    terms.add(first);
     Some(Encoded::new(texts.len(), code::CONSTANT, first.to_vec(), Vec::new()))
 }
 
-fn dictionary(texts: &Lines, scratch: &mut Scratch, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
+fn dictionary(texts: &Lines, scratch: &mut Scratch, terms: &mut Collector) -> Option<Encoded> {
     let Scratch { distinct, codes, .. } = scratch;
     distinct.clear();
     codes.clear();
@@ -178,7 +173,7 @@ fn dictionary(texts: &Lines, scratch: &mut Scratch, told: &mut impl FnMut(&[u8])
             return None;
         }
     }
-    told(distinct.texts().bytes());
+    terms.add(distinct.texts().bytes());
     let mut raw = Vec::new();
     put_varint(&mut raw, distinct.len() as u64);
     put_with_lengths(distinct.texts(), &mut raw);
@@ -189,9 +184,14 @@ fn dictionary(texts: &Lines, scratch: &mut Scratch, told: &mut impl FnMut(&[u8])
     Some(Encoded { pieces, ..Encoded::new(texts.len(), code::DICTIONARY, params, raw) })
 }
 
-fn numbers(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Option<Encoded> {
+fn numbers(texts: &Lines, terms: &mut Collector) -> Option<Encoded> {
     let numbers = Numbers::of(texts)?;
-    told(texts.bytes());
+    // Digits are a token by themselves behind what ends one.
+    if numbers.format.prefix.iter().copied().all(|byte| byte.is_ascii() && !byte.is_ascii_alphanumeric()) {
+        terms.add_numbers(&numbers.values, numbers.format.decimals);
+    } else {
+        terms.add(texts.bytes());
+    }
     let (params, raw) = numbers.encode();
     let (dense, pieces) = numbers.encode_dense();
     let dense = Encoded::new(texts.len(), code::DENSE_NUMBERS, params.clone(), dense);
@@ -237,10 +237,10 @@ fn stamps(
     builder: &Builder,
     number: usize,
     times: &[i64],
-    told: &mut impl FnMut(&[u8]),
+    terms: &mut Collector,
 ) -> Option<Encoded> {
     let stamps = Stamps::of(texts.iter())?;
-    told(texts.bytes());
+    terms.add_alike(texts);
     let mut of_values = Vec::with_capacity(texts.len());
     builder.for_each_entry(number, |record| of_values.push(times[record]));
     let (params, raw) = stamps.encode(of_values.into_iter());
@@ -254,7 +254,7 @@ fn shapes_of(
     own: usize,
     scratch: &mut Scratch,
     nested: &mut Vec<Encoded>,
-    told: &mut impl FnMut(&[u8]),
+    terms: &mut Collector,
 ) -> Option<Encoded> {
     if texts.line_bytes() < MIN_TEXT || texts.line_bytes() < texts.len() * MIN_MEAN {
         return None;
@@ -263,12 +263,12 @@ fn shapes_of(
     let encoded = builder.cut_text(texts).then(|| {
         let base = own + nested.len();
         let EncodedShapes { used, raw, pieces } = encode_shapes(&builder, base);
-        tell_literals(&builder, &mut scratch.literals, told);
+        tell_literals(&builder, &mut scratch.literals, terms);
         let mut params = Outline::of(&builder, base).encode();
         params.extend_from_slice(&used);
         for (_, texts) in builder.columns() {
-            let encoded = chosen(texts, scratch, told);
-            nested.push(encoded.unwrap_or_else(|| text(texts, told)));
+            let encoded = chosen(texts, scratch, terms);
+            nested.push(encoded.unwrap_or_else(|| text(texts, terms)));
         }
         Encoded { pieces, ..Encoded::new(texts.len(), code::SHARED_SHAPES, params, raw) }
     });
@@ -276,8 +276,12 @@ fn shapes_of(
     encoded
 }
 
-fn text(texts: &Lines, told: &mut impl FnMut(&[u8])) -> Encoded {
-    told(texts.bytes());
+fn text(texts: &Lines, terms: &mut Collector) -> Encoded {
+    terms.add_alike(texts);
+    plain_text(texts)
+}
+
+fn plain_text(texts: &Lines) -> Encoded {
     let (encoding, raw) = if has_ends(texts) {
         let mut raw = Vec::new();
         put_with_lengths(texts, &mut raw);

@@ -1,11 +1,12 @@
 //! Where a line is cut: which of its bytes are values, and which column each value goes to.
 //!
 //! The invariant: a value is a whole number of tokens, so that the tokens of a line are those of its literal
-//! text and of its values (see [`is_edge`]). Nothing else is asked of a cut: the line is put together again from the
+//! text and of its values (see [`token::is_edge`]). Nothing else is asked of a cut: the line is put together again from the
 //! same bytes, whatever they mean.
 
 use std::ops::{ControlFlow, Range};
 
+use crate::ascii;
 use crate::fields::{self, Shape, Value};
 use crate::token;
 
@@ -87,7 +88,7 @@ pub(super) fn pieces(text: &[u8], mut piece: impl FnMut(Range<usize>, Kind<'stat
 /// Calls `value` with each value of running text, from left to right: the same as [`pieces`] without words, for half the time.
 pub(super) fn values(text: &[u8], mut value: impl FnMut(Range<usize>, Kind<'_>)) {
     let (mut from, mut no_uuid_until) = (0, 0);
-    while let Some(gap) = text.get(from..).and_then(|rest| rest.iter().position(u8::is_ascii_digit)) {
+    while let Some(gap) = text.get(from..).and_then(ascii::first_digit) {
         let digit = from + gap;
         let before =
             |belongs: fn(&u8) -> bool| text[from..digit].iter().rev().take_while(|b| belongs(b)).count();
@@ -187,11 +188,7 @@ fn stamp_end(text: &[u8], start: usize) -> Option<usize> {
 /// ids with hyphens.
 fn stands_apart(text: &[u8], span: &Range<usize>) -> bool {
     let before = span.start.checked_sub(1).map(|at| text[at]);
-    before.is_none_or(is_edge) && text.get(span.end).is_none_or(|byte| is_edge(*byte))
-}
-
-const fn is_edge(byte: u8) -> bool {
-    byte.is_ascii() && !byte.is_ascii_alphanumeric() && byte != b'-'
+    before.is_none_or(token::is_edge) && text.get(span.end).is_none_or(|byte| token::is_edge(*byte))
 }
 
 fn is_ascii_around(text: &[u8], span: &Range<usize>) -> bool {

@@ -6,13 +6,19 @@ use crate::block::Lines;
 #[derive(Debug, Default)]
 pub(crate) struct Interner {
     texts: Lines,
-    /// Open addressing: upper half of the hash, and the number plus one; 0 is free.
-    slots: Vec<(u32, u32)>,
+    /// Of each text.
+    hashes: Vec<Hash>,
+    /// Open addressing by the low bits of the hash: it, and the number plus one; 0 is free.
+    slots: Vec<(Hash, u32)>,
 }
+
+/// There are far fewer texts than hashes of 32 bits.
+pub(super) type Hash = u32;
 
 impl Interner {
     pub(crate) fn clear(&mut self) {
         self.texts.clear();
+        self.hashes.clear();
         self.slots.fill((0, 0));
     }
 
@@ -25,21 +31,30 @@ impl Interner {
         &self.texts
     }
 
+    pub(super) fn hash(text: &[u8]) -> Hash {
+        xxhash_rust::xxh3::xxh3_64(text) as Hash
+    }
+
     /// The number of `text`; `None` when it is new and there are `max` already.
     #[inline]
     pub(crate) fn number(&mut self, text: &[u8], max: usize) -> Option<u32> {
+        self.number_of(text, Self::hash(text), max)
+    }
+
+    /// The same for a text whose hash is known.
+    #[inline]
+    pub(super) fn number_of(&mut self, text: &[u8], hash: Hash, max: usize) -> Option<u32> {
         if self.texts.len() * 2 >= self.slots.len() {
             self.grow();
         }
-        let hash = xxhash_rust::xxh3::xxh3_64(text);
         let mask = self.slots.len() - 1;
         let mut at = hash as usize & mask;
         loop {
-            let (upper, number) = self.slots[at];
+            let (found, number) = self.slots[at];
             if number == 0 {
                 break;
             }
-            if upper == (hash >> 32) as u32 && self.texts.get(number as usize - 1) == text {
+            if found == hash && self.texts.get(number as usize - 1) == text {
                 return Some(number - 1);
             }
             at = (at + 1) & mask;
@@ -48,8 +63,23 @@ impl Interner {
             return None;
         }
         self.texts.push(text);
-        self.slots[at] = ((hash >> 32) as u32, self.texts.len() as u32);
+        self.hashes.push(hash);
+        self.slots[at] = (hash, self.texts.len() as u32);
         Some(self.texts.len() as u32 - 1)
+    }
+
+    /// Brings what texts of these hashes are looked up in into the cache: all at once takes as long as one after the
+    /// other for one.
+    pub(super) fn look_ahead(&self, hashes: impl Iterator<Item = Hash>) {
+        let Some(mask) = self.slots.len().checked_sub(1) else { return };
+        let mut seen = 0;
+        for hash in hashes {
+            let (found, number) = self.slots[hash as usize & mask];
+            if found == hash && number > 0 {
+                seen ^= self.texts.get(number as usize - 1).first().copied().unwrap_or(0);
+            }
+        }
+        std::hint::black_box(seen);
     }
 
     /// Forgets all texts but the first `len`.
@@ -57,25 +87,25 @@ impl Interner {
         // Newest first: no other's way to its slot leads across these.
         for number in (len..self.texts.len()).rev() {
             let mask = self.slots.len() - 1;
-            let mut at = xxhash_rust::xxh3::xxh3_64(self.texts.get(number)) as usize & mask;
+            let mut at = self.hashes[number] as usize & mask;
             while self.slots[at].1 as usize != number + 1 {
                 at = (at + 1) & mask;
             }
             self.slots[at] = (0, 0);
         }
         self.texts.truncate(len);
+        self.hashes.truncate(len);
     }
 
     fn grow(&mut self) {
         let mut slots = vec![(0, 0); (self.slots.len() * 2).max(64)];
         let mask = slots.len() - 1;
-        for (number, text) in self.texts.iter().enumerate() {
-            let hash = xxhash_rust::xxh3::xxh3_64(text);
-            let mut at = hash as usize & mask;
+        for (number, hash) in self.hashes.iter().enumerate() {
+            let mut at = *hash as usize & mask;
             while slots[at].1 != 0 {
                 at = (at + 1) & mask;
             }
-            slots[at] = ((hash >> 32) as u32, number as u32 + 1);
+            slots[at] = (*hash, number as u32 + 1);
         }
         self.slots = slots;
     }

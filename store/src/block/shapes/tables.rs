@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::choose::Encoded;
+use super::intern::Hash;
 use super::{Interner, plain_table};
 use crate::Origin;
 use crate::block::wire::put_varint;
@@ -18,6 +19,8 @@ const MAX_VALUES: usize = 1 << 18;
 const MAX_TABLE_BYTES: usize = 8 << 20;
 const MAX_BYTES: usize = 16 << 20;
 const MAX_TABLES: usize = 64;
+/// Values that are looked up together: a table is too large for the caches.
+const AHEAD: usize = 32;
 
 /// Whose values a table has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +64,7 @@ impl Tables {
     pub(crate) fn code<'a>(
         &mut self,
         of: TableOf,
-        values: impl Iterator<Item = &'a [u8]>,
+        mut values: impl Iterator<Item = &'a [u8]>,
         always: bool,
     ) -> Option<Coded> {
         let at = match self.tables.iter().position(|table| table.of == of) {
@@ -78,14 +81,23 @@ impl Tables {
         if !always && table.tried > TRIED && table.known * PER_KNOWN < table.tried {
             return None;
         }
-        let mut codes = Vec::new();
-        for value in values {
-            let (len, before) = (table.texts.len(), table.texts.texts().bytes().len());
-            let is_full = before + value.len() > MAX_TABLE_BYTES || *bytes + value.len() > MAX_BYTES;
-            codes.push(table.texts.number(value, if is_full { 0 } else { MAX_VALUES })?);
-            *bytes += table.texts.texts().bytes().len() - before;
-            table.tried += 1;
-            table.known += usize::from(table.texts.len() == len);
+        let mut codes = Vec::with_capacity(values.size_hint().0);
+        let mut batch: Vec<(&[u8], Hash)> = Vec::with_capacity(AHEAD);
+        loop {
+            batch.clear();
+            batch.extend(values.by_ref().take(AHEAD).map(|value| (value, Interner::hash(value))));
+            if batch.is_empty() {
+                break;
+            }
+            table.texts.look_ahead(batch.iter().map(|(_, hash)| *hash));
+            for (value, hash) in &batch {
+                let (len, before) = (table.texts.len(), table.texts.texts().bytes().len());
+                let is_full = before + value.len() > MAX_TABLE_BYTES || *bytes + value.len() > MAX_BYTES;
+                codes.push(table.texts.number_of(value, *hash, if is_full { 0 } else { MAX_VALUES })?);
+                *bytes += table.texts.texts().bytes().len() - before;
+                table.tried += 1;
+                table.known += usize::from(table.texts.len() == len);
+            }
         }
         let number = *table.number.get_or_insert_with(|| {
             *used += 1;
