@@ -19,7 +19,9 @@ impl Lines {
     ///
     /// # Panics
     /// When the block outgrows 4 GiB, which the writer's block size rules out.
+    #[inline]
     pub fn push(&mut self, line: &[u8]) {
+        self.bytes.reserve(line.len() + 1);
         self.bytes.extend_from_slice(line);
         self.end_line();
     }
@@ -45,6 +47,7 @@ impl Lines {
         self.bytes.extend_from_slice(piece);
     }
 
+    #[inline]
     pub(crate) fn end_line(&mut self) {
         self.ends.push(u32::try_from(self.bytes.len()).expect("BUG: a block of over 4 GiB"));
         self.bytes.push(b'\n');
@@ -61,13 +64,18 @@ impl Lines {
     /// # Panics
     /// When `i` is not less than [`Lines::len`].
     #[must_use]
+    #[inline]
     pub fn get(&self, i: usize) -> &[u8] {
         &self.bytes[self.span(i)]
     }
 
     /// All lines, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        (0..self.len()).map(|i| self.get(i))
+        let mut start = 0;
+        self.ends.iter().map(move |end| {
+            let end = *end as usize;
+            &self.bytes[std::mem::replace(&mut start, end + 1)..end]
+        })
     }
 
     /// Number of lines.
@@ -106,10 +114,12 @@ impl Lines {
     /// # Panics
     /// When `i` is not less than [`Lines::len`].
     #[must_use]
+    #[inline]
     pub fn span(&self, i: usize) -> Range<usize> {
         self.separated().span(i)
     }
 
+    #[inline]
     pub(crate) fn separated(&self) -> Separated<'_> {
         Separated { bytes: &self.bytes, ends: &self.ends }
     }
@@ -143,6 +153,7 @@ impl<'a> Separated<'a> {
     }
 
     /// Where text `i` lies, without its separator.
+    #[inline]
     pub(crate) fn span(self, i: usize) -> Range<usize> {
         let start = if i == 0 { 0 } else { self.ends[i - 1] as usize + 1 };
         start..self.ends[i] as usize

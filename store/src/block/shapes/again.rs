@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::Slot;
 use super::collect::Collected;
+use crate::ascii;
 
 /// Puts the values of `text` into `values`, with their slots; false when it is not of `shape`, which must have
 /// been made from the fields of a line.
@@ -44,7 +45,7 @@ fn value_len(rest: &[u8], before: Option<&u8>, after: Option<&u8>) -> Option<usi
     }
     let mut end = 0;
     loop {
-        end += memchr::memchr2(b'"', b'\\', rest.get(end..)?)?;
+        end += ascii::first_of_two(b'"', b'\\', rest.get(end..)?)?;
         if rest[end] == b'"' {
             return Some(end);
         }

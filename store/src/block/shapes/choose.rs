@@ -167,8 +167,14 @@ fn dictionary(texts: &Lines, scratch: &mut Scratch, terms: &mut Collector) -> Op
     distinct.clear();
     codes.clear();
     let max = (texts.len() / PER_DISTINCT).min(usize::from(u16::MAX));
+    let mut last: Option<(&[u8], u16)> = None;
     for (i, text) in texts.iter().enumerate() {
-        codes.push(distinct.number(text, max)? as u16);
+        let code = match last {
+            Some((same, code)) if same == text => code,
+            _ => distinct.number(text, max)? as u16,
+        };
+        codes.push(code);
+        last = Some((text, code));
         if i == TRIED && distinct.len() * 2 > i {
             return None;
         }
