@@ -4,7 +4,7 @@
 //! have in common. The invariant: a group knows every long id of its blocks, and of the longest as much as a block knows of
 //! its own; so an [`IdFilter`] of a group denies no long id that one of its blocks has.
 
-use super::{IdFilter, LONG_ID_BYTES, LongIds, seal};
+use super::id_filter::{IdFilter, LONG_ID_BYTES, LongIds, seal};
 use crate::filter::FilterBuilder;
 
 /// Shortest long id, in folded bytes. Shorter ones are mostly counters, codes and times, which many blocks have.
