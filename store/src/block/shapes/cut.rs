@@ -98,7 +98,9 @@ pub(super) fn values(text: &[u8], mut value: impl FnMut(Range<usize>, Kind<'_>))
             from = end;
             continue;
         }
-        if digit >= no_uuid_until {
+        let span = start..digit + run_len(&text[digit..], u8::is_ascii_alphanumeric);
+        let is_beside_hyphen = text[from..start].last() == Some(&b'-') || text.get(span.end) == Some(&b'-');
+        if is_beside_hyphen && digit >= no_uuid_until {
             let run = digit - before(is_grouped)..digit + run_len(&text[digit..], is_grouped);
             if has_uuid_middle(text, &run) {
                 from = run.end;
@@ -109,7 +111,6 @@ pub(super) fn values(text: &[u8], mut value: impl FnMut(Range<usize>, Kind<'_>))
             }
             no_uuid_until = run.end;
         }
-        let span = start..digit + run_len(&text[digit..], u8::is_ascii_alphanumeric);
         from = span.end;
         if is_ascii_around(text, &span) {
             let kind = kind_of(&text[span.clone()]);

@@ -76,7 +76,8 @@ impl Interner {
         for hash in hashes {
             let (found, number) = self.slots[hash as usize & mask];
             if found == hash && number > 0 {
-                seen ^= self.texts.get(number as usize - 1).first().copied().unwrap_or(0);
+                let text = self.texts.get(number as usize - 1);
+                seen ^= text.first().copied().unwrap_or(0) ^ text.last().copied().unwrap_or(0);
             }
         }
         std::hint::black_box(seen);

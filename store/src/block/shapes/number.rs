@@ -40,7 +40,9 @@ impl Numbers {
         }
         let mut values = Vec::with_capacity(texts.len());
         for text in texts.iter() {
-            values.push(parsed(text.strip_prefix(prefix)?, decimals)?);
+            // Most have no text before them, which is quicker to tell here.
+            let number = if prefix.is_empty() { text } else { text.strip_prefix(prefix)? };
+            values.push(parsed(number, decimals)?);
         }
         Some(Self { format: Format { prefix: prefix.to_vec(), decimals }, values })
     }

@@ -36,6 +36,9 @@ impl Numbers {
             before = &before[..same];
             let same = after.iter().rev().zip(token.iter().rev()).take_while(|(a, b)| a == b).count();
             after = &after[after.len() - same..];
+            if before.is_empty() && after.is_empty() {
+                break;
+            }
         }
         // Digits that all have in common are part of the number.
         let is_letter = |byte: &u8| !byte.is_ascii_digit();
@@ -53,10 +56,10 @@ impl Numbers {
             is_decimal &= number.iter().all(u8::is_ascii_digit);
             is_plain &= (1..=19).contains(&number.len()) && (number[0] != b'0' || number.len() == 1);
             is_hex &= number.iter().all(|byte| hex::is_digit(*byte));
-        }
-        is_plain &= is_decimal;
-        if !is_plain && (!is_fixed || digits == 0 || !(is_decimal || is_hex)) {
-            return None;
+            is_plain &= is_decimal;
+            if !is_plain && (!is_fixed || digits == 0 || !(is_decimal || is_hex)) {
+                return None;
+            }
         }
         let is_hex = !is_decimal;
         let format = Format {
