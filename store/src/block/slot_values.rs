@@ -3,17 +3,11 @@
 //! The invariant: whichever way a value is read, it is the same value. Codes and numbers say it without its text being
 //! written out, so that lines can be counted and measured by what their columns hold.
 
-use std::sync::Arc;
-
 use super::pairs::Values;
-use super::shapes::{Codes, Column, Format, NO_NUMBER, Numbers, Renumbering, Resolved, Table};
+use super::shapes::{Codes, Column, Numbers, Resolved};
 use super::wire::Malformed;
-use super::{Block, BlockError, Lines, Shapes};
+use super::{Block, BlockError, Lines, Shapes, SharedCodes};
 
-/// Most codes that blocks share: so many counters are at hand for each field that is counted.
-const MAX_SHARED_CODES: usize = 1 << 18;
-/// Of the largest number that is a code, with a point.
-const DIGITS: usize = 7;
 /// Whole numbers below are held by a floating-point number as they are.
 const MAX_EXACT: u64 = 1 << 53;
 /// Powers of ten that a floating-point number holds as they are.
@@ -59,40 +53,6 @@ enum Texts<'a> {
     Few(&'a Lines, &'a Codes),
 }
 
-/// Values told by codes that mean the same in every block with an equal [`Dictionary`].
-#[derive(Clone, Copy, Debug)]
-pub struct SharedCodes<'a> {
-    entries: Entries<'a>,
-    shared: Shared<'a>,
-    len: usize,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Shared<'a> {
-    Numbers(&'a Numbers),
-    Table(&'a Arc<Table>, &'a [u32]),
-}
-
-/// What codes mean that blocks share.
-#[derive(Clone, Debug)]
-pub struct Dictionary(Meaning);
-
-#[derive(Clone, Debug)]
-enum Meaning {
-    /// A number, written like this.
-    Number(Format),
-    /// A value of a table of the part's dictionary.
-    Value(Arc<Table>),
-}
-
-/// Tells what codes the texts of other dictionaries have in one.
-#[derive(Debug)]
-pub struct Recoding(Renumbering);
-
-/// Codes of a dictionary by those of another.
-#[derive(Clone, Debug)]
-pub struct Recoded(Arc<[u32]>);
-
 /// Values that are numbers in decimal digits.
 #[derive(Clone, Copy, Debug)]
 pub struct NumberValues<'a> {
@@ -109,8 +69,13 @@ impl<'a> Entries<'a> {
         Self { firsts: shapes.firsts_of(column), earlier }
     }
 
+    /// Whether each line has the value with its own number.
+    pub(super) const fn are_rows(self) -> bool {
+        self.firsts.is_empty() && self.earlier == 0
+    }
+
     #[inline]
-    fn of_row(self, row: usize) -> usize {
+    pub(super) fn of_row(self, row: usize) -> usize {
         self.firsts.get(row).map_or(row, |first| *first as usize) + self.earlier
     }
 }
@@ -166,16 +131,10 @@ impl<'a> SlotValues<'a> {
     /// The values as codes that other blocks may share.
     #[must_use]
     pub fn shared_codes(&self) -> Option<SharedCodes<'a>> {
-        let Source::Column(column, entries) = self.source else { return None };
-        let (shared, len) = match column {
-            Column::Numbers(numbers) => {
-                let max = numbers.values.iter().copied().max()?;
-                (Shared::Numbers(numbers), usize::try_from(max).ok()?.checked_add(1)?)
-            }
-            Column::Shared { table, codes } => (Shared::Table(table, codes), table.values.len()),
-            _ => return None,
-        };
-        (len <= MAX_SHARED_CODES).then_some(SharedCodes { entries, shared, len })
+        match self.source {
+            Source::Column(column, entries) => SharedCodes::of(column, entries),
+            Source::Pair(_) => None,
+        }
     }
 
     /// The values as numbers, where all are digits with at most a point among them and a `-` before them.
@@ -234,109 +193,6 @@ impl<'a> CodedValues<'a> {
         match self.texts {
             Texts::One(_) => 0,
             Texts::Few(_, codes) => codes.get(self.entries.of_row(row)),
-        }
-    }
-}
-
-// === impl SharedCodes ===
-
-impl SharedCodes<'_> {
-    /// What the codes mean.
-    #[must_use]
-    pub fn dictionary(&self) -> Dictionary {
-        Dictionary(match self.shared {
-            Shared::Numbers(numbers) => Meaning::Number(numbers.format.clone()),
-            Shared::Table(table, _) => Meaning::Value(Arc::clone(table)),
-        })
-    }
-
-    /// All codes of the block are less.
-    #[must_use]
-    pub const fn max_codes(&self) -> usize {
-        self.len
-    }
-
-    /// The code of the value of line `row`, which must be of the shape.
-    ///
-    /// # Panics
-    /// When `row` is not less than [`Block::len`].
-    #[must_use]
-    #[inline]
-    pub fn code(&self, row: usize) -> usize {
-        let entry = self.entries.of_row(row);
-        match self.shared {
-            Shared::Numbers(numbers) => numbers.values[entry] as usize,
-            Shared::Table(_, codes) => codes[entry] as usize,
-        }
-    }
-}
-
-// === impl Dictionary, Recoding ===
-
-impl Dictionary {
-    /// Bytes of all texts with a code below `codes`, about.
-    #[must_use]
-    pub fn bytes(&self, codes: usize) -> usize {
-        match &self.0 {
-            Meaning::Number(format) => codes.saturating_mul(format.prefix.len() + format.decimals + DIGITS),
-            Meaning::Value(table) => table.text_memory(),
-        }
-    }
-
-    /// The text with this code; `buffer` is used where it has to be written out.
-    ///
-    /// # Panics
-    /// When no block with the dictionary has the code.
-    #[must_use]
-    #[inline]
-    pub fn text<'b>(&'b self, code: usize, buffer: &'b mut Vec<u8>) -> &'b [u8] {
-        match &self.0 {
-            Meaning::Number(format) => {
-                buffer.clear();
-                format.append(code as u64, buffer);
-                buffer
-            }
-            Meaning::Value(table) => table.get(code, buffer).expect("BUG: a table holds shapes"),
-        }
-    }
-
-    /// Tells the codes that texts of other dictionaries have in this one; `None` where it is no table.
-    #[must_use]
-    pub fn recoding(&self) -> Option<Recoding> {
-        match &self.0 {
-            Meaning::Number(_) => None,
-            Meaning::Value(table) => Some(Recoding(Renumbering::to(Arc::clone(table)))),
-        }
-    }
-}
-
-impl Recoding {
-    /// By code of `other`, the code of the same text; `None` where `other` is no table, or a table is damaged. The first
-    /// time takes as long as to hash all texts; it is remembered with `other`, for one dictionary at a time.
-    pub fn of(&mut self, other: &Dictionary) -> Option<Recoded> {
-        match &other.0 {
-            Meaning::Number(_) => None,
-            Meaning::Value(table) => self.0.of(table).ok().map(Recoded),
-        }
-    }
-}
-
-impl Recoded {
-    /// The code of the text that `code` has in the other dictionary, if there is one.
-    #[must_use]
-    #[inline]
-    pub fn get(&self, code: usize) -> Option<usize> {
-        self.0.get(code).filter(|code| **code != NO_NUMBER).map(|code| *code as usize)
-    }
-}
-
-impl PartialEq for Dictionary {
-    /// A table read twice makes two dictionaries.
-    fn eq(&self, other: &Self) -> bool {
-        match (&self.0, &other.0) {
-            (Meaning::Number(format), Meaning::Number(other)) => format == other,
-            (Meaning::Value(table), Meaning::Value(other)) => Arc::ptr_eq(table, other),
-            _ => false,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! is not certain are left to it.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use store::Labels;
@@ -161,6 +162,10 @@ impl<'s, 'a> Columnar<'s, 'a> {
         if self.begin(at, target).is_none() {
             return Ok(None);
         }
+        if let Some((arm, set, rows)) = self.all_alike(at.rows) {
+            target.shared.set(set).count_lines(&arm.codes, rows);
+            return Ok(Some(()));
+        }
         for row in at.rows.iter().copied() {
             let Some(arm) = &mut self.arms[self.shapes.of_row(row)] else {
                 left.push(row);
@@ -220,6 +225,19 @@ impl<'s, 'a> Columnar<'s, 'a> {
             }
         }
         Some(())
+    }
+
+    /// The codes that count all of `rows`, the set of groups that they are of, and what rows these are, where all shapes have
+    /// the same: it makes no difference which a line has.
+    fn all_alike(&self, rows: &[usize]) -> Option<(&SharedArm<'a>, usize, Range<usize>)> {
+        let (first, last) = (*rows.first()?, *rows.last()?);
+        let (arm, set) = self.arms.first()?.as_ref()?.shared()?;
+        let is_like = |other: &Option<Arm<'_, '_>>| {
+            let other = other.as_ref().and_then(Arm::shared);
+            other.is_some_and(|(like, its)| its == set && arm.codes.is_of_each_line_with(&like.codes))
+        };
+        let are_alike = self.counts && last - first + 1 == rows.len() && self.arms.iter().all(is_like);
+        are_alike.then_some((arm, set, first..last + 1))
     }
 
     /// Adds the lines that were counted.
@@ -285,6 +303,16 @@ impl<'s, 'a> Arm<'s, 'a> {
         let (counts, places) = (Counts::of(groups), vec![NO_PLACE; groups]);
         let groups = Groups::Coded(CodedGroups { codes, counts, places });
         Some(Self { key, groups, value })
+    }
+}
+
+impl<'a> Arm<'_, 'a> {
+    /// Codes that other blocks share, and the set of groups that they are of.
+    fn shared(&self) -> Option<(&SharedArm<'a>, usize)> {
+        match &self.groups {
+            Groups::Shared(arm) => arm.set.map(|set| (arm, set)),
+            Groups::Coded(_) | Groups::Keyed => None,
+        }
     }
 }
 

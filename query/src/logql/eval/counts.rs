@@ -3,6 +3,10 @@
 //! The invariant: a code is listed once exactly if it has lines. Codes come in no order, so that whether one is new is
 //! anybody's guess: it is listed without a branch, at the end of a list that only grows past codes that are new.
 
+use std::ops::Range;
+
+use store::block::SharedCodes;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
@@ -58,6 +62,18 @@ impl Counts {
         self.counted[self.len] = code as u32;
         self.len += usize::from(*count == 0);
         *count += lines;
+    }
+
+    /// Counts lines of a block, each of which has a code: see [`SharedCodes::for_each`].
+    pub(super) fn add_lines(&mut self, codes: &SharedCodes<'_>, rows: Range<usize>) {
+        let (lines, counted, mut len) = (&mut *self.lines, &mut *self.counted, self.len);
+        codes.for_each(rows, |code| {
+            let count = &mut lines[code];
+            counted[len] = code as u32;
+            len += usize::from(*count == 0);
+            *count += 1;
+        });
+        self.len = len;
     }
 
     /// Forgets all lines.

@@ -14,8 +14,8 @@ use super::columnar::{Columnar, PaneRows, Target, Wanted};
 use super::key::{self, KeyLabels};
 use super::range_plan::{Plan, read_number};
 use super::series::{Sample, SeriesTable};
-use super::shared::SharedGroups;
-use super::unite::{Dealt, Source};
+use super::shared::{GroupSet, SharedGroups};
+use super::unite::{self, Counted, Dealt, Keys, Source};
 use super::vector::Best;
 use super::windows::Windows;
 use super::{Environment, EvalError, Matrix, Series};
@@ -385,14 +385,26 @@ impl Sampler<'_> {
     /// The same at the only step, when lines have been counted by codes: all of them lie in one window.
     fn united(&self, mut sums: Sums, best: Option<Best>) -> Result<Matrix, EvalError> {
         let (keys, cells) = sums.series.into_parts();
-        let mut lines = Vec::with_capacity(cells.len());
-        for cells in cells {
+        let mut of_series = Vec::with_capacity(cells.len());
+        for (code, cells) in (0..).zip(cells) {
             let points = cells.points(&self.windows, 1, self.plan.kind, |window, _| window.value());
-            lines.push(points.first().map_or(0.0, |(_, lines)| *lines));
+            of_series.extend(points.first().map(|(_, lines)| Counted { code, lines: *lines }));
         }
         sums.shared.join();
-        let mut sources: Vec<_> = sums.shared.sets().iter().map(Source::Set).collect();
-        sources.push(Source::Series(&keys, &lines));
+        let sets = sums.shared.sets_mut();
+        let mut groups: Vec<_> = sets.iter().map(GroupSet::counted).collect();
+        groups.push(of_series);
+        if let Some(most) = best.and_then(Best::most)
+            && groups.iter().map(Vec::len).sum::<usize>() <= self.env.max_series
+            && sets.iter().all(GroupSet::is_plain)
+        {
+            unite::keep_most(most, &mut groups);
+        }
+        for (set, groups) in sets.iter_mut().zip(&groups) {
+            groups.iter().for_each(|group| set.look_up(group.code as usize));
+        }
+        let keys = sets.iter().map(Keys::Set).chain([Keys::Series(&keys)]);
+        let sources: Vec<_> = keys.zip(&groups).map(|(keys, groups)| Source { keys, groups }).collect();
         let dealt = Dealt::of(&sources, self.env.context)?;
         let groups = dealt.unite(self.env.context, self.env.max_series)?;
         let groups = groups.ok_or_else(|| self.too_many_series())?.into_iter();

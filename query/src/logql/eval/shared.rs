@@ -3,19 +3,22 @@
 //! The invariant: what a group has counted is part of its series when [`SharedGroups::settle`] has been called, and
 //! not before.
 
-use std::cmp::Reverse;
+use std::ops::Range;
 
-use store::block::{Dictionary, Recoding};
+use store::block::{Dictionary, OneDictionary, SharedCodes};
 
 use super::cells::Kind;
 use super::counts::Counts;
 use super::key;
 use super::series::SeriesTable;
+use super::unite::Counted;
 use crate::logql::pipeline::Quoting;
 
 /// Sets of groups that are remembered, per thread: the codes of a dictionary of 60,000 texts take half a megabyte. Once there are as many,
 /// all are settled and forgotten.
 const MAX_SETS: usize = 16;
+/// Bytes of tables that sets keep in memory, per thread: some 25 of 60,000 paths. Beyond it, the same happens.
+const MAX_HELD_BYTES: usize = 64 << 20;
 /// A group that has no place yet.
 const NO_PLACE: u32 = u32::MAX;
 
@@ -32,6 +35,8 @@ pub(super) struct SetId {
 #[derive(Debug, Default)]
 pub(super) struct SharedGroups {
     sets: Vec<GroupSet>,
+    /// Of the tables of all sets.
+    held_bytes: usize,
 }
 
 /// Groups by code.
@@ -59,9 +64,11 @@ impl SharedGroups {
         max_series: usize,
     ) -> Option<Vec<Option<usize>>> {
         let is_new = |id: &&SetId| self.sets.iter().all(|set| set.id != **id);
-        if self.sets.len() + ids.iter().filter(is_new).count() > MAX_SETS {
+        if self.sets.len() + ids.iter().filter(is_new).count() > MAX_SETS || self.held_bytes > MAX_HELD_BYTES
+        {
             self.settle(kind, series, max_series)?;
             self.sets.clear();
+            self.held_bytes = 0;
         }
         let numbers = ids.into_iter().map(|id| self.number(id));
         Some(numbers.collect())
@@ -69,11 +76,19 @@ impl SharedGroups {
 
     fn number(&mut self, id: SetId) -> Option<usize> {
         let found = self.sets.iter().position(|set| set.id == id);
-        if found.is_none() && self.sets.len() < MAX_SETS {
+        let Some(found) = found else {
+            if self.sets.len() == MAX_SETS {
+                return None;
+            }
+            self.held_bytes += id.dictionary.held_bytes();
             self.sets.push(GroupSet::new(id));
             return Some(self.sets.len() - 1);
-        }
-        found
+        };
+        let held = &mut self.sets[found].id.dictionary;
+        let before = held.held_bytes();
+        held.take_in(id.dictionary);
+        self.held_bytes += held.held_bytes() - before;
+        Some(found)
     }
 
     /// A set by its number.
@@ -87,8 +102,8 @@ impl SharedGroups {
     }
 
     /// All sets.
-    pub(super) fn sets(&self) -> &[GroupSet] {
-        &self.sets
+    pub(super) fn sets_mut(&mut self) -> &mut [GroupSet] {
+        &mut self.sets
     }
 
     /// Bytes of the keys of all groups, about.
@@ -105,17 +120,38 @@ impl SharedGroups {
         self.sets.iter().map(|set| set.counts.len()).sum()
     }
 
-    /// Counts lines of groups of one text together, as far as it stands in the largest of the tables that have it.
+    /// Counts lines of groups of one text together, as far as there is room for a dictionary of all tables.
     pub(super) fn join(&mut self) {
-        let mut rest: Vec<&mut GroupSet> = self.sets.iter_mut().collect();
-        rest.sort_by_key(|set| Reverse(set.counts.max_codes()));
-        let mut rest = rest.into_iter();
-        while let Some(largest) = rest.next() {
-            let Some(mut recoding) = largest.id.dictionary.recoding() else { continue };
-            let (like, others): (Vec<_>, Vec<_>) = rest.partition(|set| set.reads_like(largest));
-            like.into_iter().for_each(|set| largest.take(set, &mut recoding));
-            rest = others.into_iter();
+        let dictionaries: Vec<&Dictionary> = self.sets.iter().map(|set| &set.id.dictionary).collect();
+        let Some(OneDictionary { dictionary, codes, recoded }) = Dictionary::unite(&dictionaries) else {
+            return;
+        };
+        for (mut set, recoded) in std::mem::take(&mut self.sets).into_iter().zip(recoded) {
+            if let Some(recoded) = recoded {
+                let id = SetId { dictionary: dictionary.clone(), ..set.id.clone() };
+                let joined = self.like(id, set.pane, set.lines);
+                joined.counts.reserve(codes);
+                set.counts.offer(|code, lines| {
+                    recoded.get(code).inspect(|code| joined.counts.add(*code, lines)).is_some()
+                });
+            }
+            if set.counts.len() > 0 {
+                self.sets.push(set);
+            }
         }
+    }
+
+    /// The set of this kind that has room for so many more lines, a new one if there is none.
+    fn like(&mut self, id: SetId, pane: u32, lines: u32) -> &mut GroupSet {
+        let is_it =
+            |set: &GroupSet| set.id == id && set.pane == pane && set.lines.checked_add(lines).is_some();
+        let at = self.sets.iter().position(is_it).unwrap_or_else(|| {
+            self.sets.push(GroupSet { pane, ..GroupSet::new(id) });
+            self.sets.len() - 1
+        });
+        let set = &mut self.sets[at];
+        set.lines += lines;
+        set
     }
 
     /// Adds what another thread has counted. Its series have other places than ours.
@@ -126,6 +162,7 @@ impl SharedGroups {
                 && let Some(lines) = known.lines.checked_add(more.lines)
             {
                 known.lines = lines;
+                known.id.dictionary.take_in(more.id.dictionary);
                 known.counts.reserve(more.counts.max_codes());
                 more.counts.offer(|code, lines| {
                     known.counts.add(code, lines);
@@ -176,40 +213,35 @@ impl GroupSet {
         self.counts.add(code, 1);
     }
 
-    /// All codes are less.
-    pub(super) const fn max_codes(&self) -> usize {
-        self.counts.max_codes()
+    /// Counts lines of a block that all have a code.
+    pub(super) fn count_lines(&mut self, codes: &SharedCodes<'_>, rows: Range<usize>) {
+        self.counts.add_lines(codes, rows);
     }
 
-    /// Lines of a group that are not yet added.
-    pub(super) fn lines(&self, code: usize) -> u32 {
-        self.counts.lines(code)
+    /// The groups with lines that are not yet added, by code.
+    pub(super) fn counted(&self) -> Vec<Counted> {
+        let all = (0..self.counts.max_codes()).map(|code| (code, self.counts.lines(code)));
+        let some = all.filter(|(_, lines)| *lines > 0);
+        some.map(|(code, lines)| Counted { code: code as u32, lines: f64::from(lines) }).collect()
     }
 
-    /// Sets `key` to that of a group; `value` is scratch.
+    /// Whether no two groups have one key: texts mean what they say.
+    pub(super) fn is_plain(&self) -> bool {
+        self.id.dictionary.is_plain()
+    }
+
+    /// Makes [`GroupSet::set_key`] know a group.
+    pub(super) fn look_up(&mut self, code: usize) {
+        self.id.dictionary.look_up(code);
+    }
+
+    /// Sets `key` to that of a group that was looked up; `value` is scratch.
     pub(super) fn set_key(&self, code: usize, key: &mut String, value: &mut Vec<u8>) {
         let SetId { dictionary, quoting, before, after } = &self.id;
         key.clear();
         key.push_str(before);
         key::push(key, Some(&quoting.read(dictionary.text(code, value))));
         key.push_str(after);
-    }
-
-    /// Whether equal texts make equal keys, and the lines are of one pane.
-    fn reads_like(&self, other: &Self) -> bool {
-        let (a, b) = (&self.id, &other.id);
-        (a.quoting, &a.before, &a.after, self.pane) == (b.quoting, &b.before, &b.after, other.pane)
-    }
-
-    /// Takes over what another set, which reads like this one, has counted of texts that have a code here.
-    fn take(&mut self, other: &mut Self, recoding: &mut Recoding) {
-        let Some(lines) = self.lines.checked_add(other.lines) else { return };
-        let Some(codes) = recoding.of(&other.id.dictionary) else { return };
-        self.lines = lines;
-        other.counts.offer(|code, lines| {
-            let code = codes.get(code).filter(|code| *code < self.counts.max_codes());
-            code.inspect(|code| self.counts.add(*code, lines)).is_some()
-        });
     }
 
     /// The place of the series of a group; `None` when there are too many. `key` and `value` are scratch.
@@ -224,6 +256,7 @@ impl GroupSet {
             self.places.resize(self.counts.max_codes(), NO_PLACE);
         }
         if self.places[code] == NO_PLACE {
+            self.look_up(code);
             self.set_key(code, key, value);
             self.places[code] = series.place(key, max_series)? as u32;
         }

@@ -6,7 +6,6 @@
 //! ten times as long. The invariant: a hash alone decides nothing, since whoever writes logs could make equal ones.
 
 use std::hash::{BuildHasher, RandomState};
-use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -16,22 +15,36 @@ use super::series::Texts;
 use super::shared::GroupSet;
 use crate::exec::{Context, ExecError, on_threads};
 
-/// Codes whose keys a thread writes out at a time.
+/// Groups whose keys a thread writes out at a time.
 const CHUNK: usize = 1 << 13;
-/// Codes for each deal, about: so many groups with their keys fit into a cache.
-const CODES_PER_DEAL: usize = 1 << 13;
+/// Groups of each deal, about: so many with their keys fit into a cache.
+const GROUPS_PER_DEAL: usize = 1 << 13;
 /// Most deals: twice as many places are written to in turns, and a processor knows the addresses of few.
 const MAX_DEALS: usize = 1 << 6;
 /// Bytes of a key, about.
 const KEY_BYTES: usize = 32;
 
-/// Where groups are known from.
+/// Groups that are known from one place, and told apart by codes there.
 #[derive(Debug)]
-pub(super) enum Source<'a> {
-    /// Their codes.
+pub(super) struct Source<'a> {
+    pub(super) keys: Keys<'a>,
+    pub(super) groups: &'a [Counted],
+}
+
+/// Where the keys of groups are known from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Keys<'a> {
+    /// A set of codes that have been looked up.
     Set(&'a GroupSet),
-    /// Keys of series, and lines of each.
-    Series(&'a Texts, &'a [f64]),
+    /// Series.
+    Series(&'a Texts),
+}
+
+/// The code of a group, and how many lines it has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted {
+    pub(super) code: u32,
+    pub(super) lines: f64,
 }
 
 /// All groups that have one key.
@@ -68,24 +81,20 @@ impl Dealt {
     /// # Errors
     /// When the query may not go on.
     pub(super) fn of(sources: &[Source<'_>], context: &Context) -> Result<Self, ExecError> {
-        let codes: usize = sources.iter().map(Source::max_codes).sum();
-        let deals = (codes / CODES_PER_DEAL).next_power_of_two().min(MAX_DEALS);
-        let chunks: Vec<(&Source<'_>, Range<usize>)> = sources.iter().flat_map(Source::chunks).collect();
+        let groups: usize = sources.iter().map(|source| source.groups.len()).sum();
+        let deals = (groups / GROUPS_PER_DEAL).next_power_of_two().min(MAX_DEALS);
+        let chunks: Vec<(Keys<'_>, &[Counted])> = sources.iter().flat_map(Source::chunks).collect();
         // Differs from query to query, so that nobody can choose keys that collide.
         let seed = RandomState::new().hash_one(0);
         let (next, all) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let threads = context.threads_for(chunks.len());
         on_threads(threads, || {
-            let mut dealt: Vec<Deal> = (0..deals).map(|_| Deal::of(codes / deals / threads)).collect();
+            let mut dealt: Vec<Deal> = (0..deals).map(|_| Deal::of(groups / deals / threads)).collect();
             let (mut key, mut text) = (String::new(), Vec::new());
-            while let Some((source, codes)) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            while let Some((keys, groups)) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
                 context.check()?;
-                for code in codes.clone() {
-                    let lines = source.lines(code);
-                    if lines == 0.0 {
-                        continue;
-                    }
-                    source.set_key(code, &mut key, &mut text);
+                for Counted { code, lines } in groups.iter().copied() {
+                    keys.set_key(code as usize, &mut key, &mut text);
                     let hash = xxh3_64_with_seed(key.as_bytes(), seed);
                     let deal = &mut dealt[(hash >> 32) as usize & (deals - 1)];
                     deal.keys.push_str(&key);
@@ -162,33 +171,42 @@ fn unite<'d>(deal: impl Iterator<Item = &'d Deal> + Clone, united: &mut Vec<Unit
     }
 }
 
-impl Source<'_> {
-    /// All codes are less.
-    const fn max_codes(&self) -> usize {
-        match self {
-            Self::Set(set) => set.max_codes(),
-            Self::Series(_, lines) => lines.len(),
-        }
+impl<'a> Source<'a> {
+    /// All groups, some at a time.
+    fn chunks(&self) -> impl Iterator<Item = (Keys<'a>, &'a [Counted])> {
+        let keys = self.keys;
+        self.groups.chunks(CHUNK).map(move |groups| (keys, groups))
     }
+}
 
-    /// All codes, some at a time.
-    fn chunks(&self) -> impl Iterator<Item = (&Self, Range<usize>)> {
-        let codes = self.max_codes();
-        (0..codes).step_by(CHUNK).map(move |start| (self, start..codes.min(start + CHUNK)))
-    }
-
-    fn lines(&self, code: usize) -> f64 {
-        match self {
-            Self::Set(set) => f64::from(set.lines(code)),
-            Self::Series(_, lines) => lines[code],
-        }
-    }
-
-    fn set_key(&self, code: usize, key: &mut String, text: &mut Vec<u8>) {
+impl Keys<'_> {
+    fn set_key(self, code: usize, key: &mut String, text: &mut Vec<u8>) {
         match self {
             Self::Set(set) => set.set_key(code, key, text),
-            Self::Series(keys, _) => keys.get(code).clone_into(key),
+            Self::Series(keys) => keys.get(code).clone_into(key),
         }
+    }
+}
+
+/// Leaves out groups that cannot be among the `most` with most lines when all are united. No two groups of one source may have
+/// one key.
+///
+/// With lines of all other sources, a group has at most its own and those of the largest group of each; and so many groups of
+/// one source have at least as many lines as the last of them there. A group that is among the `most` is kept wherever it is
+/// known, so that all its lines are.
+pub(super) fn keep_most(most: usize, sources: &mut [Vec<Counted>]) {
+    let Some(last) = most.checked_sub(1) else { return };
+    let largest = |groups: &Vec<Counted>| groups.iter().map(|group| group.lines).fold(0.0, f64::max);
+    let all_largest: f64 = sources.iter().map(largest).sum();
+    let mut least = 0.0_f64;
+    for groups in sources.iter().filter(|groups| groups.len() > last) {
+        let mut lines: Vec<f64> = groups.iter().map(|group| group.lines).collect();
+        let (_, nth, _) = lines.select_nth_unstable_by(last, |a, b| b.total_cmp(a));
+        least = least.max(*nth);
+    }
+    for groups in sources {
+        let others = all_largest - largest(groups);
+        groups.retain(|group| group.lines + others >= least);
     }
 }
 
@@ -233,6 +251,43 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn those_with_most_lines_are_kept_with_all_their_lines(
+            sources in prop::collection::vec(
+                prop::collection::btree_map(0..12_u32, prop_oneof![3 => 1..4_u32, 1 => 1..60_u32], 0..12),
+                0..5,
+            ),
+            most in 0..5_usize,
+        ) {
+            // The code of a group is its key, too.
+            let counted = |(code, lines): (&u32, &u32)| Counted { code: *code, lines: f64::from(*lines) };
+            let mut all: Vec<Vec<_>> = sources.iter().map(|one| one.iter().map(counted).collect()).collect();
+            let united = |all: &[Vec<Counted>]| {
+                let mut lines = BTreeMap::new();
+                for group in all.iter().flatten() {
+                    *lines.entry(group.code).or_insert(0) += group.lines as u32;
+                }
+                let mut lines: Vec<_> = lines.into_iter().collect();
+                lines.sort_by_key(|(_, lines)| std::cmp::Reverse(*lines));
+                let least = most.checked_sub(1).and_then(|last| lines.get(last)).map_or(0, |(_, lines)| *lines);
+                // With all that have as many lines as the last one.
+                lines.retain(|(_, lines)| *lines >= least);
+                lines
+            };
+            let expected = united(&all);
+            keep_most(most, &mut all);
+            prop_assert_eq!(united(&all), expected);
+        }
+    }
+
+    #[test]
+    fn groups_of_one_source_are_left_out_but_for_the_best() {
+        let mut all = vec![(0..100).map(|i| Counted { code: i, lines: f64::from(i) }).collect::<Vec<_>>()];
+        keep_most(3, &mut all);
+        assert_eq!(all[0].iter().map(|group| group.code).collect::<Vec<_>>(), [97, 98, 99]);
+    }
+
     #[test]
     fn series_of_several_sources_are_united_up_to_the_limit() {
         const EACH: usize = 20_000;
@@ -240,20 +295,20 @@ mod tests {
         let mut sources = Vec::new();
         for number in 0..3 {
             let mut series = SeriesTable::default();
-            let (mut lines, mut key) = (Vec::new(), String::new());
+            let (mut groups, mut key) = (Vec::new(), String::new());
             for i in (0..EACH).map(|i| i * (number + 1)) {
                 key.clear();
                 key.push_str(&"long ".repeat(i % 3));
                 key.push_str(&i.to_string());
                 series.place(&key, EACH).unwrap();
-                lines.push((i % 5) as f64);
-                if i % 5 > 0 {
-                    *expected.entry(key.clone()).or_insert(0.0) += (i % 5) as f64;
-                }
+                let lines = (i % 5 + 1) as f64;
+                groups.push(Counted { code: groups.len() as u32, lines });
+                *expected.entry(key.clone()).or_insert(0.0) += lines;
             }
-            sources.push((series.into_parts().0, lines));
+            sources.push((series.into_parts().0, groups));
         }
-        let sources: Vec<_> = sources.iter().map(|(keys, lines)| Source::Series(keys, lines)).collect();
+        let source = |(keys, groups)| Source { keys: Keys::Series(keys), groups };
+        let sources: Vec<_> = sources.iter().map(|(keys, groups)| source((keys, groups))).collect();
         for threads in [1, 3] {
             let config = Config { threads, ..Config::default() };
             let context = Context::new(&config, CancellationToken::new());

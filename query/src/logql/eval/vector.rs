@@ -161,6 +161,11 @@ impl Best {
         vector.grouping.is_none().then_some(best)
     }
 
+    /// How many are kept, where these are the largest.
+    pub(super) fn most(self) -> Option<usize> {
+        self.largest.then_some(self.count)
+    }
+
     /// Best value first; not-a-number is worst either way.
     fn order(self, a: f64, b: f64) -> Ordering {
         match (a.is_nan(), b.is_nan()) {

@@ -35,6 +35,7 @@ mod templates;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod union;
 mod unread;
 mod used;
 
@@ -55,10 +56,11 @@ pub use pattern::Pattern;
 pub(crate) use restore::Resolved;
 pub use rows::Rows;
 pub(crate) use shape::{Limits, Shapes};
-pub(crate) use shared::{NO_NUMBER, Renumbering, Table, decode_codes};
+pub(crate) use shared::{Table, decode_codes};
 pub(crate) use stamp::{Stamps, bytes_of_stamps};
 pub(crate) use tables::{Coded, TableOf, Tables};
 pub(crate) use templates::Templates;
+pub(crate) use union::{Numbered, Union};
 pub(crate) use used::{Numbers as TemplateNumbers, decode as used_templates};
 
 /// Most columns of one set of shapes; values of further fields stay in the shapes.

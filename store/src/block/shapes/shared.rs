@@ -1,10 +1,10 @@
 //! Values that lie in a table of a part's dictionary: the reader's side.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::needle::{Needle, Part};
 use super::rows::Hits;
-use super::{Column, Interner, Resolved};
+use super::{Column, Resolved, Union};
 use crate::block::wire::{Input, Malformed};
 
 /// Pieces of needles of which it is remembered what values have them: those asked for last.
@@ -18,25 +18,17 @@ pub(crate) struct Table {
     /// The values as text, one after the other, and where each ends.
     written: OnceLock<(String, Vec<u32>)>,
     asked: Mutex<Vec<Asked>>,
-    elsewhere: Mutex<Option<Elsewhere>>,
+    /// In the union made last.
+    numbering: Mutex<Option<Numbering>>,
+    is_plain: OnceLock<bool>,
 }
 
-/// The table whose numbers were asked for last, and which of them the values have there.
-#[derive(Debug)]
-struct Elsewhere {
-    table: Weak<Table>,
-    numbers: Arc<[u32]>,
-}
-
-/// In place of the number of a value that a table lacks.
-pub(crate) const NO_NUMBER: u32 = u32::MAX;
-
-/// Tells what numbers values of other tables have in this one.
-#[derive(Debug)]
-pub(crate) struct Renumbering {
-    table: Arc<Table>,
-    /// The values by number, once they are looked for.
-    numbers: Option<Interner>,
+/// Which numbers the values of a table have in a union.
+#[derive(Clone, Debug)]
+pub(crate) struct Numbering {
+    pub(crate) union: Arc<Union>,
+    /// By number in the table.
+    pub(crate) numbers: Arc<[u32]>,
 }
 
 #[derive(Debug)]
@@ -56,7 +48,8 @@ impl Table {
                 values,
                 written: OnceLock::new(),
                 asked: Mutex::default(),
-                elsewhere: Mutex::default(),
+                numbering: Mutex::default(),
+                is_plain: OnceLock::new(),
             }),
             _ => Err(Malformed("encoding of a table")),
         }
@@ -96,7 +89,7 @@ impl Table {
     }
 
     /// Bytes of memory once everything is known that queries ask for, about: where texts end, ids written out, which
-    /// values have what needles look for, and what numbers they have in another table.
+    /// values have what needles look for, and what numbers they have in a union.
     pub(crate) fn memory(&self) -> usize {
         let asked = MAX_ASKED * self.values.len().div_ceil(8);
         asked + 4 * self.values.len() + self.text_memory()
@@ -122,16 +115,25 @@ impl Table {
         Ok(buffer)
     }
 
-    /// The values by number.
-    fn numbered(&self) -> Result<Interner, Malformed> {
-        let (mut numbered, mut buffer) = (Interner::default(), Vec::new());
-        for number in 0..self.values.len() {
-            let known = numbered.number(self.get(number, &mut buffer)?, usize::MAX);
-            if known != u32::try_from(number).ok() {
-                return Err(Malformed("a value that a table has twice"));
+    /// Whether the values are ASCII without backslashes: as texts in quotes they mean what they say.
+    pub(crate) fn is_plain(&self) -> bool {
+        *self.is_plain.get_or_init(|| match &self.values {
+            Column::Text(texts) => {
+                let bytes = texts.all().bytes;
+                bytes.is_ascii() && !bytes.contains(&b'\\')
             }
-        }
-        Ok(numbered)
+            Column::Hex { .. } | Column::Uuid(_) => true,
+            _ => false,
+        })
+    }
+
+    /// The numbers of the values in the union that the table was numbered in last.
+    pub(super) fn numbering(&self) -> Option<Numbering> {
+        self.numbering.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_numbering(&self, numbering: Numbering) {
+        *self.numbering.lock().unwrap_or_else(PoisonError::into_inner) = Some(numbering);
     }
 
     /// Which values have `part` of the needle; `find` finds out.
@@ -162,36 +164,6 @@ impl Table {
     }
 }
 
-impl Renumbering {
-    pub(crate) const fn to(table: Arc<Table>) -> Self {
-        Self { table, numbers: None }
-    }
-
-    /// What number each value of `other` has, or [`NO_NUMBER`]. It is looked up once, as long as `other` is not asked for
-    /// numbers of another table.
-    pub(crate) fn of(&mut self, other: &Table) -> Result<Arc<[u32]>, Malformed> {
-        let elsewhere = || other.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = &*elsewhere()
-            && known.table.as_ptr() == Arc::as_ptr(&self.table)
-        {
-            return Ok(Arc::clone(&known.numbers));
-        }
-        let values = match &mut self.numbers {
-            Some(values) => values,
-            none => none.insert(self.table.numbered()?),
-        };
-        let mut numbers = Vec::with_capacity(other.values.len());
-        let mut buffer = Vec::new();
-        for number in 0..other.values.len() {
-            numbers.push(values.number(other.get(number, &mut buffer)?, 0).unwrap_or(NO_NUMBER));
-        }
-        let numbers: Arc<[u32]> = numbers.into();
-        let table = Arc::downgrade(&self.table);
-        *elsewhere() = Some(Elsewhere { table, numbers: Arc::clone(&numbers) });
-        Ok(numbers)
-    }
-}
-
 /// Numbers of `len` values of a table of `kinds`.
 pub(crate) fn decode_codes(input: &mut Input<'_>, len: usize, kinds: usize) -> Result<Vec<u32>, Malformed> {
     let min = input.varint_u32("lowest number of a value")?;
@@ -209,45 +181,4 @@ pub(crate) fn decode_codes(input: &mut Input<'_>, len: usize, kinds: usize) -> R
         return Err(Malformed("number of a value"));
     }
     Ok(codes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::block::Lines;
-    use crate::block::shapes::texts::Texts;
-
-    fn table(values: &[&str]) -> Arc<Table> {
-        let mut lines = Lines::default();
-        values.iter().for_each(|value| lines.push(value.as_bytes()));
-        Arc::new(Table::new(Column::Text(Texts::from(lines))).unwrap())
-    }
-
-    #[test]
-    fn values_have_the_numbers_of_equal_ones_in_another_table() {
-        let (first, second) = (table(&["/a", "", "/b"]), table(&["/b", "/c", "/a", ""]));
-        let hex = Arc::new(Table::new(Column::Hex { digits: 2, bytes: vec![0x0a, 0xff] }).unwrap());
-        let numbers = |to: &Arc<Table>, of: &Table| Renumbering::to(Arc::clone(to)).of(of).unwrap();
-        assert_eq!(*numbers(&first, &second), [2, NO_NUMBER, 0, 1]);
-        assert_eq!(*numbers(&second, &first), [2, 3, 0]);
-        assert_eq!(*numbers(&table(&["ff", "0a"]), &hex), [1, 0]);
-        assert_eq!(*numbers(&hex, &table(&["f", "ff", "FF"])), [NO_NUMBER, 1, NO_NUMBER]);
-    }
-
-    #[test]
-    fn numbers_are_remembered_for_the_table_asked_for_last() {
-        let (first, second, values) = (table(&["/a"]), table(&["/b", "/a"]), table(&["/a", "/b"]));
-        let numbers = |to: &Arc<Table>| Renumbering::to(Arc::clone(to)).of(&values).unwrap();
-        let known = numbers(&first);
-        assert!(Arc::ptr_eq(&known, &numbers(&first)));
-        assert_eq!(*numbers(&second), [1, 0]);
-        assert_eq!(*numbers(&first), [0, NO_NUMBER]);
-        drop(second);
-        assert_eq!(*numbers(&table(&["/b"])), [NO_NUMBER, 0]);
-    }
-
-    #[test]
-    fn a_table_with_a_value_twice_gives_no_numbers() {
-        assert!(Renumbering::to(table(&["/a", "/b", "/a"])).of(&table(&["/a"])).is_err());
-    }
 }
