@@ -4,17 +4,19 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use crate::SEED;
+use crate::process;
 use crate::question::{Used, compare};
-use crate::server::Server;
+use crate::server::{self, Server};
 use crate::sets::{self, Set, Written};
 use crate::stored::Stored;
 use crate::workloads::{Workload, ingest_bound, workloads};
-use crate::yardstick::zstd;
+use crate::yardstick::{Compressed, zstd};
 
 /// A workload on a data set.
 #[derive(Clone, Debug, Serialize)]
@@ -52,7 +54,9 @@ pub(crate) struct Taken {
     pub(crate) stored_per_byte: f64,
     pub(crate) yardstick_stored_per_byte: f64,
     pub(crate) cpu_s_per_gb: f64,
-    pub(crate) peak_memory_bytes: u64,
+    /// Where lines are stored by a process of the benchmark.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) peak_memory_bytes: Option<u64>,
 }
 
 impl Cell {
@@ -82,7 +86,12 @@ pub(crate) fn measure(binary: &Path, set: Set, lines: usize, mut tell: impl FnMu
     let scratch = tempfile::tempdir()?;
     let (file, data) = (scratch.path().join("lines"), scratch.path().join("data"));
     let written = sets::write(set, lines, &file)?;
-    tell(&taking_in(set, lines, &written, &file, &data)?);
+    let zstd = zstd(&file)?;
+    let taken = |question, stored| taken(set, lines, &written, zstd, question, stored);
+    tell(&taken("append", append(set, lines, &data)?));
+    if matches!(set, Set::Plain | Set::Services) {
+        tell(&taken("file", ingest(binary, &file, &scratch.path().join("loaded"))?));
+    }
     let server = Server::start(binary, "serve", &data)?;
     for Workload { id, question, most } in workloads(set, &file)? {
         let compared = compare(&server, &file, &question)?;
@@ -110,22 +119,41 @@ pub(crate) fn measure(binary: &Path, set: Set, lines: usize, mut tell: impl FnMu
     Ok(())
 }
 
-/// W1, in a process of its own.
-fn taking_in(set: Set, lines: usize, written: &Written, file: &Path, data: &Path) -> Result<Cell> {
-    let zstd = zstd(file)?;
+/// W1 batch by batch, in a process of its own.
+fn append(set: Set, lines: usize, data: &Path) -> Result<Stored> {
     let output = Command::new(std::env::current_exe()?)
         .args(["store-set", &set.name(), &lines.to_string()])
         .arg(data)
         .stderr(Stdio::inherit())
         .output()?;
     ensure!(output.status.success(), "the lines of {} could not be stored", set.name());
-    let stored: Stored = serde_json::from_slice(&output.stdout).context("the child told no figures")?;
+    serde_json::from_slice(&output.stdout).context("the child told no figures")
+}
+
+/// W1 by `binnacle ingest` of the file: the whole command.
+fn ingest(binary: &Path, file: &Path, data: &Path) -> Result<Stored> {
+    let (before, start) = (process::cpu_seconds()?.1, Instant::now());
+    server::load(binary, file, data)?;
+    let (wall_ms, cpu) = (start.elapsed().as_secs_f64() * 1e3, process::cpu_seconds()?.1 - before);
+    let disk_bytes = process::disk_bytes(data)?;
+    std::fs::remove_dir_all(data)?;
+    Ok(Stored { wall_ms, cpu, peak_memory: None, disk_bytes })
+}
+
+fn taken(
+    set: Set,
+    lines: usize,
+    written: &Written,
+    zstd: Compressed,
+    question: &str,
+    stored: Stored,
+) -> Cell {
     let per_byte = |bytes: u64| bytes as f64 / written.bytes as f64;
     let bound = ingest_bound(set);
-    Ok(Cell {
+    Cell {
         set: set.name(),
         workload: "W1",
-        question: "append".to_owned(),
+        question: question.to_owned(),
         lines,
         bytes: written.bytes,
         sha256: written.sha256.clone(),
@@ -145,5 +173,5 @@ fn taking_in(set: Set, lines: usize, written: &Written, file: &Path, data: &Path
             peak_memory_bytes: stored.peak_memory,
         }),
         most: (bound.cpu, bound.disk),
-    })
+    }
 }

@@ -25,7 +25,7 @@ pub(crate) struct Stored {
     /// CPU seconds of the process, but for making the lines up.
     pub(crate) cpu: f64,
     /// Bytes at most, made-up lines of one batch included.
-    pub(crate) peak_memory: u64,
+    pub(crate) peak_memory: Option<u64>,
     pub(crate) disk_bytes: u64,
 }
 
@@ -54,8 +54,12 @@ pub(crate) fn store(set: Set, lines: usize, dir: &Path) -> Result<Stored> {
     let cpu = process::cpu_seconds()?.0 - before - made_up;
     // Parts that a merge has replaced stay a while, for readers of other processes; the next start deletes them.
     drop(Writer::open(dir, &store::Config::default(), &Registry::new())?);
-    let stored =
-        Stored { wall_ms, cpu, peak_memory: process::peak_memory()?, disk_bytes: process::disk_bytes(dir)? };
+    let stored = Stored {
+        wall_ms,
+        cpu,
+        peak_memory: Some(process::peak_memory()?),
+        disk_bytes: process::disk_bytes(dir)?,
+    };
     verify(set, lines, dir)?;
     Ok(stored)
 }

@@ -43,6 +43,9 @@ pub(crate) fn execute(args: &IngestArgs, common: &Common) -> anyhow::Result<Outc
     let result = match &args.url {
         Some(url) => push(input, &endpoint(url, &args.trust)?, &config, &options, show),
         None => write(&config, |writer| match form {
+            Form::Lines if size.is_some_and(|size| size >= ingest::MIN_BULK_BYTES) => {
+                ingest::file_into_store(input, writer, &config.ingest, &options, show)
+            }
             Form::Lines => ingest::into_store(input, writer, &config.ingest, &options, show),
             Form::Records => ingest::records_into_store(input, writer, show),
         }),

@@ -1,8 +1,9 @@
 //! `binnacle ingest`: the lines of a file or pipe, into a store or to a running server.
 //!
 //! Each input line is one record: its bytes are kept, its time is the one it states, else now. Batches are stored
-//! in the order of the input; what a summary counts is durable.
+//! in the order of the input, large files in bulk; what a summary counts is durable.
 
+mod bulk;
 mod lines;
 mod options;
 mod push;
@@ -26,6 +27,7 @@ use crate::parse::{Enricher, Format, LineTime, ParseOptions};
 use crate::redact::{RedactError, Redactor};
 use crate::service;
 use crate::traces::ingested::Ingested;
+pub use bulk::{MIN_BULK_BYTES, file_into_store};
 use lines::{Line, Lines};
 pub use options::{LabelField, Options};
 pub use push::to_url;
@@ -40,7 +42,7 @@ const MIN_SETTLED_BYTES: u64 = 8 << 20;
 /// Label sets remembered; beyond it they are made anew.
 const KNOWN_LABELS: usize = 10_000;
 
-/// Why an ingest ended early. Everything before it is stored.
+/// Why an ingest ended early. What `progress` told of is stored.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
     /// The input cannot be read.
@@ -164,6 +166,8 @@ struct Batches<R> {
     options: Options,
     labels: HashMap<Vec<Option<String>>, Arc<Labels>>,
     read: Vec<Line>,
+    /// Why the input ended, once what was read before is given out.
+    failed: Option<std::io::Error>,
     summary: Summary,
 }
 
@@ -178,16 +182,28 @@ impl<R: Read> Batches<R> {
             options: options.clone(),
             labels: HashMap::new(),
             read: Vec::new(),
+            failed: None,
             summary: Summary::default(),
         })
     }
 
     /// The next batch, `None` at the end of the input.
     fn next(&mut self) -> Result<Option<Vec<Record>>, IngestError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error.into());
+        }
         let mut records = Vec::new();
         let mut bytes = 0;
         while records.len() < BATCH_LINES && bytes < BATCH_BYTES {
-            let Some(read) = self.lines.read(&mut self.read)? else { break };
+            let read = match self.lines.read(&mut self.read) {
+                Ok(Some(read)) => read,
+                Ok(None) => break,
+                Err(error) if records.is_empty() => return Err(error.into()),
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
+            };
             bytes += read;
             self.summary.bytes += read as u64;
             // A pipe gives little at once and may rest: its lines are stored before it is waited for again.

@@ -80,6 +80,70 @@ fn every_line_is_stored_and_counted() {
     assert_eq!(seen.last().map(|p| p.lines), Some(20_000));
 }
 
+/// A store that makes parts of a megabyte.
+fn small_parts(dir: &std::path::Path) -> Writer {
+    let config = store::Config { flush_bytes: ByteSize(1 << 20), ..store::Config::default() };
+    Writer::open(dir, &config, &prometheus::Registry::new()).unwrap()
+}
+
+fn stored_lines(writer: &Writer) -> Vec<String> {
+    let query = store::BlockQuery {
+        range: store::TimeRange::ALL,
+        streams: None,
+        levels: None,
+        prune: &store::Prune::Any,
+    };
+    let mut lines = Vec::new();
+    for candidate in writer.reader().snapshot().unwrap().candidates(&query).unwrap().blocks {
+        let block = candidate.open().unwrap();
+        lines.extend(block.lines().unwrap().iter().map(|line| String::from_utf8_lossy(line).into_owned()));
+    }
+    lines.sort_unstable();
+    lines
+}
+
+#[test]
+fn a_file_is_stored_in_bulk_and_told_of_only_what_is_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = small_parts(dir.path());
+    let mut lines: Vec<String> =
+        (0..50_000).map(|i| format!("ts={} trace_id={i:032x} n={i}", 1_704_103_200 + i)).collect();
+    let input = lines.join("\n");
+    let mut seen = Vec::new();
+    let (config, options) = (IngestConfig::default(), Options::default());
+    let summary = file_into_store(input.as_bytes(), &writer, &config, &options, |progress| {
+        assert!(stored_lines(&writer).len() as u64 >= progress.lines);
+        seen.push(progress.lines);
+    });
+    let summary = summary.unwrap();
+    assert_eq!((summary.lines, summary.bytes), (50_000, input.len() as u64));
+    assert!(seen.len() > 2 && seen.is_sorted(), "{seen:?}");
+    assert_eq!(seen.last(), Some(&50_000));
+    lines.sort_unstable();
+    assert!(stored_lines(&writer) == lines);
+    assert!(crate::traces::ingested::range(&writer).unwrap().is_some(), "traces are to be made of them");
+}
+
+#[test]
+fn what_was_read_of_a_file_before_it_failed_is_stored() {
+    struct Broken;
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::Error::other("a bad sector"))
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let writer = small_parts(dir.path());
+    let input: String = (0..30_000).map(|i| format!("ts={} n={i}\n", 1_704_103_200 + i)).collect();
+    let mut told = 0;
+    let (config, options) = (IngestConfig::default(), Options::default());
+    let result = file_into_store(input.as_bytes().chain(Broken), &writer, &config, &options, |progress| {
+        told = progress.lines
+    });
+    assert!(result.unwrap_err().to_string().contains("a bad sector"));
+    assert_eq!((told, stored_lines(&writer).len()), (30_000, 30_000));
+}
+
 fn endpoint(address: std::net::SocketAddr) -> dial::Endpoint {
     dial::Endpoint::new(&format!("http://{address}"), &dial::Credentials::default()).unwrap()
 }

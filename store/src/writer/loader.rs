@@ -28,12 +28,27 @@ pub struct Loader {
     records: Vec<Record>,
     bytes: usize,
     share: Share,
-    in_flight: VecDeque<oneshot::Receiver<Result<(), StoreError>>>,
+    in_flight: VecDeque<InFlight>,
+    stored: u64,
+}
+
+/// So many records on their way into parts.
+#[derive(Debug)]
+struct InFlight {
+    records: u64,
+    done: oneshot::Receiver<Result<(), StoreError>>,
 }
 
 impl Loader {
     pub(super) const fn new(inner: Arc<Inner>) -> Self {
-        Self { inner, records: Vec::new(), bytes: 0, share: Share::NONE, in_flight: VecDeque::new() }
+        Self {
+            inner,
+            records: Vec::new(),
+            bytes: 0,
+            share: Share::NONE,
+            in_flight: VecDeque::new(),
+            stored: 0,
+        }
     }
 
     /// Takes records, in the order in which they were logged; writes parts when there are enough. Blocking.
@@ -63,6 +78,12 @@ impl Loader {
         Ok(())
     }
 
+    /// How many of the records, from the first, are known to be durable and visible.
+    #[must_use]
+    pub const fn stored(&self) -> u64 {
+        self.stored
+    }
+
     /// Writes what is left; when this returns, all records are durable and visible. Blocking.
     ///
     /// # Errors
@@ -78,19 +99,21 @@ impl Loader {
         }
         self.wait_for(MAX_IN_FLIGHT - 1)?;
         let (reply, done) = oneshot::channel();
-        let records = std::mem::take(&mut self.records);
+        let load = std::mem::take(&mut self.records);
+        let records = load.len() as u64;
         let share = std::mem::take(&mut self.share);
         self.bytes = 0;
-        self.inner.flusher.load(Load { records, share, reply })?;
-        self.in_flight.push_back(done);
+        self.inner.flusher.load(Load { records: load, share, reply })?;
+        self.in_flight.push_back(InFlight { records, done });
         Ok(())
     }
 
     /// Waits until at most `max` loads are not yet written.
     fn wait_for(&mut self, max: usize) -> Result<(), StoreError> {
         while self.in_flight.len() > max {
-            let Some(done) = self.in_flight.pop_front() else { break };
+            let Some(InFlight { records, done }) = self.in_flight.pop_front() else { break };
             block_on(done).map_err(|_| StoreError::Closed)??;
+            self.stored += records;
         }
         Ok(())
     }
