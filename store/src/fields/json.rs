@@ -6,9 +6,12 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use super::{MAX_DEPTH, MAX_PATH_BYTES, Reach, Value};
+use crate::ascii;
 
 /// How much of a line is looked at once for whether it is text; names further on are looked at one by one.
 const TEXT_BYTES: usize = 4 << 10;
+/// So much of a string is looked at without `memchr`.
+const NEAR_BYTES: usize = 48;
 
 /// Whether a line without leading white space starts like an object: `{"` or `{}`.
 pub(super) fn starts(line: &[u8]) -> bool {
@@ -46,6 +49,13 @@ fn beginning(line: &[u8]) -> &str {
         Ok(text) => text,
         Err(error) => std::str::from_utf8(&line[..error.valid_up_to()]).unwrap_or_default(),
     }
+}
+
+/// Where a string ends or has an escape. Most are short, and found before `memchr` has begun.
+fn end_or_escape(text: &[u8]) -> Option<usize> {
+    let (near, far) = text.split_at(text.len().min(NEAR_BYTES));
+    let found = ascii::first_of_two(b'"', b'\\', near);
+    found.or_else(|| memchr::memchr2(b'"', b'\\', far).map(|at| near.len() + at))
 }
 
 struct Walker<'a, F> {
@@ -215,7 +225,7 @@ where
         let mut end = start;
         let mut escaped = false;
         loop {
-            end += memchr::memchr2(b'"', b'\\', line.get(end..)?)?;
+            end += end_or_escape(line.get(end..)?)?;
             if line[end] == b'"' {
                 break;
             }
