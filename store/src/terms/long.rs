@@ -16,6 +16,8 @@ pub(crate) const MAX_GROUP_IDS: usize = 1 << 17;
 
 /// Distinct ids of a group whose filter costs next to nothing, whatever it spares.
 const FEW_IDS: usize = 1 << 14;
+/// One id in so many is met again where ids are of requests, and not of single lines.
+const MET_AGAIN: usize = 32;
 
 /// Bytes of ids that a group keeps letter by letter: those of some blocks.
 const GROUP_ID_BYTES: usize = 8 * LONG_ID_BYTES;
@@ -87,11 +89,11 @@ impl GroupLongIds {
         filter
     }
 
-    /// Ids that a quarter of the time are met again in other blocks lie in tables of the part, and a false candidate costs
-    /// as much as these. Others lie in columns of their blocks: one of 256 is read for nothing, which costs less than a
-    /// further byte for each id.
+    /// Ids that are met again in other blocks lie in tables of the part, and a false candidate costs as much as these. Others
+    /// lie in columns of their blocks: one of 256 is read for nothing, which costs less than a further byte for each id. How often
+    /// they are met again in the group says which; seldom where a merge has made its blocks, of a few streams each.
     const fn pays(&self) -> bool {
-        self.distinct <= FEW_IDS || self.distinct * 4 <= self.added * 3
+        self.distinct <= FEW_IDS || self.added - self.distinct >= self.added / MET_AGAIN
     }
 
     fn sort(&mut self) {
@@ -157,6 +159,8 @@ mod tests {
             (vec![keys(0..few), keys(few..few + 1)], false),
             (vec![keys(0..few), keys(few..2 * few)], false),
             (vec![keys(0..few), keys(few..2 * few), keys(0..few)], true),
+            (vec![keys(0..few), keys(few..2 * few), keys(0..few / 8)], true),
+            (vec![keys(0..few), keys(few..2 * few), keys(0..few / 32)], false),
         ] {
             let mut group = GroupLongIds::new(MAX_GROUP_IDS);
             blocks.iter().for_each(|block| group.add(block));
