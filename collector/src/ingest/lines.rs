@@ -1,11 +1,11 @@
-//! Lines of a file or pipe, as slices of large buffers.
+//! Lines of a file or pipe, as slices of what was read together.
 //!
-//! Each byte is copied once, from the system into a buffer, and a line longer than the limit never takes more
-//! memory than the limit.
+//! Lines take the memory of their bytes, however little a pipe gives at once, and a line longer than the limit never more
+//! than the limit.
 
 use std::io::{ErrorKind, Read};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 /// Read at once: large enough that system calls do not count, small enough to stay in the cache.
 const READ_BYTES: usize = 256 << 10;
@@ -23,8 +23,10 @@ pub(super) struct Line {
 pub(super) struct Lines<R> {
     input: R,
     max_line_bytes: usize,
+    /// What the system reads into.
+    buffer: Box<[u8]>,
     /// Read and not yet given out: begins at the start of a line.
-    pending: BytesMut,
+    pending: Vec<u8>,
     /// Of the line at the start of `pending` so many bytes were dropped: it is over the limit.
     dropped: u64,
     ended: bool,
@@ -32,7 +34,8 @@ pub(super) struct Lines<R> {
 
 impl<R: Read> Lines<R> {
     pub(super) fn new(input: R, max_line_bytes: usize) -> Self {
-        Self { input, max_line_bytes, pending: BytesMut::new(), dropped: 0, ended: false }
+        let buffer = vec![0; READ_BYTES].into_boxed_slice();
+        Self { input, max_line_bytes, buffer, pending: Vec::new(), dropped: 0, ended: false }
     }
 
     /// Reads once and appends the lines that are complete by that to `out`, with the number of bytes read;
@@ -41,42 +44,46 @@ impl<R: Read> Lines<R> {
         if self.ended {
             return Ok(None);
         }
-        let before = self.pending.len();
-        self.pending.resize(before + READ_BYTES, 0);
         let read = loop {
-            match self.input.read(&mut self.pending[before..]) {
+            match self.input.read(&mut self.buffer) {
                 Ok(read) => break read,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         };
-        self.pending.truncate(before + read);
         if read == 0 {
             self.ended = true;
             // The last line needs no line end.
             if !self.pending.is_empty() || self.dropped > 0 {
-                let rest = self.pending.split().freeze();
+                let rest = Bytes::from(std::mem::take(&mut self.pending));
                 out.push(self.line(rest));
             }
             return Ok(Some(0));
         }
-        match memchr::memrchr(b'\n', &self.pending[before..]) {
-            Some(end) => self.give_out(before + end, out),
-            None => self.drop_excess(),
+        let (lines, rest) = match memchr::memrchr(b'\n', &self.buffer[..read]) {
+            Some(end) => self.buffer[..read].split_at(end + 1),
+            None => (&[][..], &self.buffer[..read]),
+        };
+        let chunk = (!lines.is_empty()).then(|| Bytes::from([&self.pending, lines].concat()));
+        if chunk.is_some() {
+            self.pending.clear();
         }
+        self.pending.extend_from_slice(rest);
+        if let Some(chunk) = chunk {
+            self.give_out(&chunk, out);
+        }
+        self.drop_excess();
         Ok(Some(read))
     }
 
-    /// Gives out all lines up to the line end at `last`.
-    fn give_out(&mut self, last: usize, out: &mut Vec<Line>) {
-        let chunk = self.pending.split_to(last + 1).freeze();
+    /// Gives out the lines of `chunk`, which ends with a line end. Of the first the beginning may have been dropped.
+    fn give_out(&mut self, chunk: &Bytes, out: &mut Vec<Line>) {
         let mut start = 0;
-        for end in memchr::memchr_iter(b'\n', &chunk) {
+        for end in memchr::memchr_iter(b'\n', chunk) {
             let line = self.line(chunk.slice(start..end));
             out.push(line);
             start = end + 1;
         }
-        self.drop_excess();
     }
 
     /// Keeps no more of an endless line than is needed. Two bytes more than the limit: one that shows it is
@@ -143,6 +150,16 @@ mod tests {
         ] {
             let lines: Vec<_> = all(input.as_bytes(), 100).into_iter().map(|line| line.bytes).collect();
             assert_eq!(lines, expected, "{input:?}");
+        }
+    }
+
+    #[test]
+    fn lines_that_come_one_by_one_take_no_more_memory_than_they_have_bytes() {
+        let input = Pieces(b"one\ntwo and more\nthree\n", vec![4, 13, 6].into_iter().cycle());
+        for line in all(input, 1000) {
+            let len = line.bytes.len();
+            let memory = line.bytes.try_into_mut().unwrap();
+            assert!(memory.capacity() <= len + 1, "{} for {len}", memory.capacity());
         }
     }
 
